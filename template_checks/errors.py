@@ -1,0 +1,49 @@
+"""What can go wrong, each with what happened, where, and how to mend it."""
+
+from __future__ import annotations
+
+
+class TemplateChecksError(Exception):
+    """Something a user can mend. Printed as one message, never as a traceback.
+
+    Args:
+        what: one sentence: what is wrong.
+        where: file, key or artefact it concerns.
+        hint: how to mend it.
+    """
+
+    exit_code = 3
+
+    def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
+        """Keep the three parts apart, so that every front end can lay them out."""
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """All parts, a line each."""
+        lines = [self.what]
+        if self.where:
+            lines.append(f"  where  {self.where}")
+        if self.hint:
+            lines.append(f"  mend   {self.hint}")
+        return "\n".join(lines)
+
+
+class UsageError(TemplateChecksError):
+    """Wrong usage, wrong configuration or a stale ledger: exit code 2."""
+
+    exit_code = 2
+
+
+class ArtefactError(TemplateChecksError):
+    """An artefact (tokenizer, template, script, download) cannot be read or does not work: exit code 3."""
+
+
+class Unsupported(Exception):
+    """This renderer cannot express this conversation; the text says why. An outcome, not a failure."""
+
+
+class RenderError(Exception):
+    """The adapter or its artefact broke while rendering one conversation. Becomes the outcome `error`."""
