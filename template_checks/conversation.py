@@ -45,9 +45,7 @@ class Message:
         if not isinstance(content, str):
             raise UsageError("A message's content must be text.", where=where)
         extra = {
-            key: json.dumps(value, ensure_ascii=False)
-            for key, value in data.items()
-            if key not in {"role", "content"}
+            key: json.dumps(value, ensure_ascii=False) for key, value in data.items() if key not in {"role", "content"}
         }
         return cls(data["role"], content, tuple(sorted(extra.items())))
 
@@ -91,9 +89,7 @@ class Conversation:
                 where=where,
                 hint='for example [{"role": "user", "content": "hi"}]',
             )
-        return cls(
-            tuple(Message.from_dict(item, f"{where}, message {n}") for n, item in enumerate(data, start=1))
-        )
+        return cls(tuple(Message.from_dict(item, f"{where}, message {n}") for n, item in enumerate(data, start=1)))
 
     @classmethod
     def of(cls, *turns: tuple[str, str]) -> Conversation:

@@ -41,7 +41,7 @@ class ArtefactError(TemplateChecksError):
     """An artefact (tokenizer, template, script, download) cannot be read or does not work: exit code 3."""
 
 
-class Unsupported(Exception):
+class Unsupported(Exception):  # noqa: N818 — an outcome, not an error
     """This renderer cannot express this conversation; the text says why. An outcome, not a failure."""
 
 

@@ -54,9 +54,7 @@ class Scaffolds:
         match = re.fullmatch(pattern, text, re.DOTALL)
         if match is None:
             return None
-        return tuple(
-            ContentSpan(index, *match.span(group)) for group, index in enumerate(present, start=1)
-        )
+        return tuple(ContentSpan(index, *match.span(group)) for group, index in enumerate(present, start=1))
 
     def _probe(self, conversation: Conversation) -> tuple[list[int], list[str]] | None:
         sentinels = [f"qz{index}vxk{index}zq" for index in range(len(conversation.messages))]

@@ -102,9 +102,7 @@ class Rendering:
         """The id where supervised, -100 elsewhere; None where the system gives no labels."""
         if any(piece.supervised is None for piece in self.pieces):
             return None
-        return tuple(
-            i if piece.supervised else IGNORE_INDEX for piece in self.pieces for i in piece.encoded.ids
-        )
+        return tuple(i if piece.supervised else IGNORE_INDEX for piece in self.pieces for i in piece.encoded.ids)
 
     @cached_property
     def token_spans(self) -> list[CharSpan] | None:

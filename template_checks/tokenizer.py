@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from template_checks.rendering import Artefact, Encoded
@@ -19,6 +20,8 @@ class Tokenizer:
         declared: the special tokens that the tokenizer's own config declares: id → string.
         repairs: sentences, one for each repair made on loading.
         artefacts: files it was read from.
+        folder: the folder it was loaded from.
+        notes: sentences the user should see: an unpinned revision, say.
     """
 
     def __init__(
@@ -29,6 +32,8 @@ class Tokenizer:
         declared: dict[int, str] | None = None,
         repairs: tuple[str, ...] = (),
         artefacts: tuple[Artefact, ...] = (),
+        folder: Path | None = None,
+        notes: tuple[str, ...] = (),
     ) -> None:
         """Find out whether character offsets can be had."""
         self.hf = hf
@@ -36,6 +41,8 @@ class Tokenizer:
         self.declared = declared or {}
         self.repairs = repairs
         self.artefacts = artefacts
+        self.folder = folder
+        self.notes = notes
         self._backend = getattr(hf, "backend_tokenizer", None) if getattr(hf, "is_fast", False) else None
         self._plain: dict[str, Encoded] = {}
 
@@ -78,11 +85,7 @@ class Tokenizer:
     @cached_property
     def control_tokens(self) -> dict[str, int]:
         """Strings that become one control id wherever they stand in a text."""
-        return {
-            token.content: int(index)
-            for index, token in self.hf.added_tokens_decoder.items()
-            if token.content
-        }
+        return {token.content: int(index) for index, token in self.hf.added_tokens_decoder.items() if token.content}
 
     @cached_property
     def size(self) -> int:

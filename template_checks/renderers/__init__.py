@@ -34,6 +34,10 @@ class RendererOptions(BaseModel):
     type: str
 
 
+OptionsType = type[RendererOptions]
+"""Named here, since `type` means the renderer's type inside a renderer class."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What a renderer may use of its target.
@@ -70,7 +74,7 @@ class Renderer(ABC):
 
     type: ClassVar[str]
     summary: ClassVar[str]
-    Options: ClassVar[type[RendererOptions]] = RendererOptions
+    Options: ClassVar[OptionsType] = RendererOptions
     purposes: ClassVar[frozenset[Purpose]] = frozenset({"train", "generate"})
     gives_labels: ClassVar[bool] = False
 
@@ -95,7 +99,7 @@ class Renderer(ABC):
             RenderError: the system broke on it.
         """
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 — most renderers hold nothing
         """Give back processes and the like."""
 
     def describe(self) -> dict[str, Any]:
@@ -125,9 +129,7 @@ class Catalogue:
             raise UsageError(
                 f"Unknown renderer type {name!r}.",
                 where=where,
-                hint=(f"did you mean {near[0]!r}? " if near else "")
-                + "Known types: "
-                + ", ".join(self.names()),
+                hint=(f"did you mean {near[0]!r}? " if near else "") + "Known types: " + ", ".join(self.names()),
             )
         loaded: type[Renderer] = entries[name].load()
         return loaded

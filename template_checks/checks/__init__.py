@@ -1,0 +1,164 @@
+"""The registry of checks. A check is one named property over renderings, with a promise in one sentence.
+
+A check looks at one `Case` (a prefix as one renderer rendered it) or, once a run, at the target. It renders nothing.
+It returns the mismatches it saw (none where the property holds), or `NotExercised` where the case did not reach it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from template_checks.causes import Cause
+from template_checks.conversation import Conversation, Purpose
+from template_checks.errors import UsageError
+from template_checks.rendering import Rendering
+
+if TYPE_CHECKING:
+    from template_checks.alignment import TokenRange
+    from template_checks.divergence import Difference
+    from template_checks.exchange import Case
+    from template_checks.renderers import Renderer
+    from template_checks.target import Target
+
+FAMILIES = ("tokens", "content", "stops", "labels", "history")
+"""Modules of this package, one a family, in the order in which checks are listed."""
+
+Severity = Literal["blocking", "advisory"]
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A check that does not hold for one conversation (or for the target, then without conversation).
+
+    `detail` makes the fingerprint, with check, renderer, purpose and cause: it holds neither message numbers nor
+    contents. `expected` and `actual` are token ranges to look at in the two renderings.
+    """
+
+    severity: Severity
+    cause: Cause
+    detail: tuple[str, ...]
+    summary: str
+    place: str = ""
+    conversation: Conversation | None = None
+    left: Rendering | None = None
+    right: Rendering | None = None
+    left_name: str = ""
+    right_name: str = ""
+    expected: TokenRange | None = None
+    actual: TokenRange | None = None
+    window: str = ""
+    core: str = ""
+
+
+@dataclass(frozen=True)
+class NotExercised:
+    """The case does not reach the property, and why."""
+
+    reason: str
+
+
+Verdict = list[Mismatch] | NotExercised
+CaseFunction = Callable[["Case"], Verdict]
+TargetFunction = Callable[["Target"], Verdict]
+Applies = Callable[["Target", "Renderer"], bool]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A registered check.
+
+    `per_target` checks run once, without conversations. A `wide` check looks at other renderers than its own and the
+    reference.
+    """
+
+    name: str
+    family: str
+    promise: str
+    page: str
+    purposes: tuple[Purpose, ...]
+    per_target: bool
+    applies: Applies
+    wide: bool = False
+    case: CaseFunction | None = None
+    target: TargetFunction | None = None
+
+
+registry: dict[str, Check] = {}
+
+
+def case_check(
+    family: str,
+    promise: str,
+    *,
+    purposes: tuple[Purpose, ...] = ("train", "generate"),
+    applies: Applies = lambda _target, _renderer: True,
+    wide: bool = False,
+) -> Callable[[CaseFunction], CaseFunction]:
+    """Register a function over cases as a check; its name gives the check's, its docstring the check's page."""
+
+    def register(function: CaseFunction) -> CaseFunction:
+        name = function.__name__.replace("_", "-")
+        page = inspect.cleandoc(function.__doc__ or "")
+        registry[name] = Check(name, family, promise, page, purposes, False, applies, wide, case=function)
+        return function
+
+    return register
+
+
+def target_check(family: str, promise: str) -> Callable[[TargetFunction], TargetFunction]:
+    """Register a function over the target as a check."""
+
+    def register(function: TargetFunction) -> TargetFunction:
+        name = function.__name__.replace("_", "-")
+        page = inspect.cleandoc(function.__doc__ or "")
+        registry[name] = Check(name, family, promise, page, (), True, lambda _t, _r: True, target=function)
+        return function
+
+    return register
+
+
+def all_checks() -> dict[str, Check]:
+    """Every check by name, in the order of the families."""
+    for family in FAMILIES:
+        importlib.import_module(f"template_checks.checks.{family}")
+    return registry
+
+
+def get_checks(names: tuple[str, ...]) -> list[Check]:
+    """The checks of these names; all for none.
+
+    Raises:
+        UsageError: an unknown name; names the nearest.
+    """
+    known = all_checks()
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "known checks: " + ", ".join(known)
+            raise UsageError(f"Unknown check {name!r}.", hint=hint)
+    return [check for check in known.values() if not names or check.name in names]
+
+
+def from_difference(case: Case, difference: Difference) -> Mismatch:
+    """The mismatch of a case with the reference at one difference; a tail is advisory."""
+    return Mismatch(
+        "advisory" if difference.cause is Cause.TAIL else "blocking",
+        difference.cause,
+        difference.detail,
+        difference.summary,
+        difference.place,
+        case.conversation,
+        case.reference,
+        case.rendering,
+        case.target.config.reference,
+        case.renderer,
+        difference.expected,
+        difference.actual,
+        difference.window,
+        difference.core,
+    )

@@ -1,0 +1,156 @@
+"""Family tokens: every system makes the same text and the same ids of a conversation."""
+
+from __future__ import annotations
+
+from template_checks.alignment import TokenRange
+from template_checks.causes import Cause
+from template_checks.checks import Mismatch, NotExercised, Verdict, case_check, from_difference, target_check
+from template_checks.exchange import Case
+from template_checks.renderers import Renderer
+from template_checks.rendering import Rendering
+from template_checks.target import Target
+
+_NO_REFERENCE = "the reference cannot render these conversations for this purpose"
+
+
+def _not_the_reference(target: Target, renderer: Renderer) -> bool:
+    return renderer.name != target.config.reference
+
+
+@case_check(
+    "tokens",
+    "A renderer hands its tokenizer the same text as the reference does.",
+    applies=_not_the_reference,
+)
+def same_text(case: Case) -> Verdict:
+    """The text of each prefix is compared character by character with the reference's, never stripped or normalised.
+
+    A BOS that one side has as text and the other side's tokenizer adds is not a difference of text; `single-bos` and
+    `same-tokens` judge it by its ids.
+
+    A difference that lies only behind the last stop token of a training text is advisory and called `tail`: no
+    serving prompt ever contains it.
+
+    Typical causes: white space that a line break inside a string literal left behind, a missing newline after a
+    header, a system prompt that one side injects, a marker of another model.
+    """
+    reference, rendering = case.reference, case.rendering
+    if reference is None:
+        return NotExercised(_NO_REFERENCE)
+    if not (reference.has_text and rendering.has_text):
+        return NotExercised("one of the two gives ids without text")
+    return [from_difference(case, difference) for difference in case.differences if difference.in_text]
+
+
+@case_check(
+    "tokens",
+    "A renderer gives the same token ids as the reference does.",
+    applies=_not_the_reference,
+)
+def same_tokens(case: Case) -> Verdict:
+    """The ids of each prefix are compared with the reference's, id by id.
+
+    The same text can still give different ids. Where one side tokenizes in pieces and the other tokenizes the whole,
+    tokens merge across the boundary on one side only: that is a *seam*, reported as "same text, different tokens".
+    Where the text already holds BOS and the tokenizer adds it again, BOS stands twice.
+
+    A difference that lies only behind the last stop token of a training text is advisory and called `tail`.
+    """
+    reference, rendering = case.reference, case.rendering
+    if reference is None:
+        return NotExercised(_NO_REFERENCE)
+    if reference.ids == rendering.ids:
+        return []
+    return [from_difference(case, difference) for difference in case.differences]
+
+
+@case_check("tokens", "BOS stands once, at the start, where the tokenizer adds it, and nowhere else.")
+def single_bos(case: Case) -> Verdict:
+    """Looks at BOS ids outside message contents (a user may well type `<s>`).
+
+    Not exercised for tokenizers that add no BOS. A literal `<s>` in a prompt that is then passed to a tokenizer call
+    which adds special tokens gives two; a template that lost it gives none; a training encoder may add one a turn.
+    """
+    tokenizer, rendering = case.target.tokenizer, case.rendering
+    if not tokenizer.adds_bos:
+        return NotExercised("the tokenizer adds no BOS")
+    positions = [n for n, i in enumerate(rendering.ids) if i == tokenizer.bos_id]
+    inside = _inside_contents(case, rendering)
+    if inside is None:
+        return NotExercised("a content holds BOS as text and cannot be located")
+    positions = [n for n in positions if n not in inside]
+    if positions == [0]:
+        return []
+    later = next((n for n in positions if n > 0), None)
+    if not positions:
+        cause, summary, at = Cause.MISSING_BOS, "no BOS at the start", 0
+    elif later is None:
+        return []
+    else:
+        cause, at = Cause.DUPLICATED_BOS, later
+        per_turn = len(positions) > 1 and positions[1] > 1
+        summary = "BOS stands again before a later turn" if per_turn else "BOS stands twice at the start"
+    name = tokenizer.token(tokenizer.bos_id or 0)
+    return [
+        Mismatch(
+            "blocking",
+            cause,
+            (summary,),
+            f"{summary} ({name}, token {at})" if positions else f"{summary} ({name})",
+            "the start" if at <= 1 else f"token {at}",
+            case.conversation,
+            case.reference,
+            rendering,
+            case.target.config.reference,
+            case.renderer,
+            TokenRange(0, 0) if not positions else None,
+            TokenRange(at, at + (1 if positions else 0)),
+            window=rendering.text[:24],
+            core=name,
+        )
+    ]
+
+
+def _inside_contents(case: Case, rendering: Rendering) -> set[int] | None:
+    """Positions of tokens inside contents; None where BOS text stands in a content that cannot be located."""
+    bos = case.target.tokenizer.token(case.target.tokenizer.bos_id or 0)
+    if not any(bos in message.content for message in case.conversation.messages):
+        return set()
+    spans = rendering.token_spans
+    if rendering.contents is None or spans is None:
+        return None
+    return {
+        n
+        for n, (start, end) in enumerate(spans)
+        if start < end and any(c.start <= start and end <= c.end for c in rendering.contents)
+    }
+
+
+@target_check("tokens", "Each special token that the tokenizer's config declares has the id it declares.")
+def special_ids(target: Target) -> Verdict:
+    """Compares `added_tokens_decoder` of the tokenizer's config with the ids that the loaded tokenizer gives.
+
+    A converted tokenizer may hold an end-of-turn token under another name (`[UNUSED_TOKEN_145]` for `<|im_end|>`).
+    Loaded as it is, the declared tokens are appended with new ids, beyond the model's embedding table: every prompt
+    then holds ids the model has never seen. `repair_tokenizer = true` (the default) renames the entries, and the
+    record says so; with `false` this check reports them.
+    """
+    tokenizer = target.tokenizer
+    if not tokenizer.declared:
+        return NotExercised("the tokenizer's config declares no special tokens")
+    wrong = []
+    for declared, content in sorted(tokenizer.declared.items()):
+        ids = tokenizer.encode(content).ids
+        if ids != (declared,):
+            wrong.append(f"{content} is {' '.join(map(str, ids))}, declared {declared}")
+    if not wrong:
+        return []
+    return [
+        Mismatch(
+            "blocking",
+            Cause.SPECIAL_TOKEN_MOVED,
+            tuple(wrong),
+            f"{len(wrong)} declared special tokens have other ids: " + "; ".join(wrong),
+            f"added_tokens_decoder of {tokenizer.source}",
+        )
+    ]

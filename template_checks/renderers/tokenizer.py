@@ -1,0 +1,158 @@
+"""The model's own chat template, through transformers."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jinja2
+import jinja2.ext
+import jinja2.nodes
+from pydantic import Field
+
+from template_checks.conversation import Conversation, Purpose
+from template_checks.errors import ArtefactError, RenderError, Unsupported, UsageError
+from template_checks.layout import Scaffolds
+from template_checks.limits import MAX_TEXT, limited
+from template_checks.renderers import Context, OptionsType, Renderer, RendererOptions
+from template_checks.rendering import Artefact, Origin, Piece, Rendering
+
+
+class TokenizerOptions(RendererOptions):
+    """Options of a `tokenizer` renderer."""
+
+    chat_template: str | None = Field(None, description="a Jinja file to use instead of the tokenizer's own template")
+    arguments: dict[str, Any] = Field(
+        default_factory=dict, description="further template variables, such as enable_thinking = false"
+    )
+
+
+class TokenizerRenderer(Renderer):
+    """`apply_chat_template` of transformers 4.48 to 5.x, for training (no generation prompt) and generation.
+
+    Raises:
+        ArtefactError: the tokenizer has no chat template, or the template cannot be parsed.
+    """
+
+    type: ClassVar[str] = "tokenizer"
+    summary: ClassVar[str] = "the tokenizer's own chat template, through transformers"
+    Options: ClassVar[OptionsType] = TokenizerOptions
+
+    def __init__(self, name: str, options: TokenizerOptions, context: Context) -> None:
+        """Find the template and parse it once, so that a broken one is reported before the run."""
+        super().__init__(name, options, context)
+        self.template, self.where = self._find_template(options, context)
+        self.origins = _literals(self.template, self.where)
+        self.artefacts = [Artefact(self.where, _sha256(self.template))]
+        self._scaffolds: dict[Purpose, Scaffolds] = {}
+        self._verified: set[Purpose] = set()
+
+    def render(self, conversation: Conversation, purpose: Purpose) -> Rendering:
+        """Render and tokenize as `apply_chat_template(…, tokenize=True)` does: no special tokens added."""
+        text = self._text(conversation, purpose)
+        encoded = self.tokenizer.encode(text)
+        if purpose not in self._verified:
+            self._verify(conversation, purpose, encoded.ids)
+        if purpose not in self._scaffolds:
+            self._scaffolds[purpose] = Scaffolds(lambda probe: self._text(probe, purpose))
+        contents = self._scaffolds[purpose].locate(conversation, text)
+        return Rendering((Piece(text, encoded),), contents)
+
+    def describe(self) -> dict[str, Any]:
+        """The template's place and length, and the extra variables."""
+        return {
+            "template": self.where,
+            "characters": len(self.template),
+            "arguments": dict(self.options.arguments),
+        }
+
+    def _apply(self, conversation: Conversation, purpose: Purpose, *, tokenize: bool) -> Any:
+        return self.tokenizer.hf.apply_chat_template(
+            conversation.to_list(),
+            chat_template=self.template,
+            tokenize=tokenize,
+            add_generation_prompt=purpose == "generate",
+            **self.options.arguments,
+        )
+
+    def _text(self, conversation: Conversation, purpose: Purpose) -> str:
+        try:
+            with limited():
+                text: str = self._apply(conversation, purpose, tokenize=False)
+        except jinja2.TemplateError as error:
+            # `raise_exception` in a template raises the base class itself: the template refuses the conversation.
+            if type(error) is jinja2.TemplateError:
+                raise Unsupported(f"the template refuses it: {error}") from error
+            raise RenderError(f"the template raised {type(error).__name__}: {error}") from error
+        except (Unsupported, RenderError):
+            raise
+        except Exception as error:
+            raise RenderError(f"the template raised {type(error).__name__}: {error}") from error
+        if len(text) > MAX_TEXT:
+            raise RenderError(f"the template produced {len(text):,} characters; the limit is {MAX_TEXT:,}")
+        return text
+
+    def _verify(self, conversation: Conversation, purpose: Purpose, ids: tuple[int, ...]) -> None:
+        """Once a purpose: text and ids are had apart for speed; transformers' own ids must be the same."""
+        result = self._apply(conversation, purpose, tokenize=True)
+        own = tuple(result["input_ids"] if hasattr(result, "keys") else result)
+        if own != ids:
+            raise RenderError("apply_chat_template(tokenize=True) gives other ids than tokenizing its text")
+        self._verified.add(purpose)
+
+    def _find_template(self, options: TokenizerOptions, context: Context) -> tuple[str, str]:
+        if options.chat_template is not None:
+            path = context.folder / options.chat_template
+            if not path.is_file():
+                raise UsageError("The chat template file does not exist.", where=str(path))
+            return path.read_text(encoding="utf-8"), options.chat_template
+        try:
+            template = self.tokenizer.hf.get_chat_template()
+        except ValueError:
+            template = None
+        if not template:
+            raise ArtefactError(
+                "The tokenizer has no chat template.",
+                where=self.tokenizer.source,
+                hint='give one: chat_template = { type = "tokenizer", chat_template = "template.jinja" }',
+            )
+        return template, f"chat template of {Path(self.tokenizer.source).name}"
+
+
+def _sha256(text: str) -> str:
+    import hashlib
+
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _literals(template: str, where: str) -> list[Origin]:
+    """String literals and template text with their lines.
+
+    Raises:
+        ArtefactError: the template does not parse.
+    """
+    try:
+        tree = _environment().parse(template)
+    except jinja2.TemplateSyntaxError as error:
+        raise ArtefactError(
+            f"The chat template does not parse: {error.message}", where=f"{where}, line {error.lineno}"
+        ) from error
+    nodes = [(node.lineno, node.data) for node in tree.find_all(jinja2.nodes.TemplateData)]
+    nodes += [(node.lineno, node.value) for node in tree.find_all(jinja2.nodes.Const) if isinstance(node.value, str)]
+    return [Origin(value, f"{where}, line {line}", "literal") for line, value in nodes if value]
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    """Parses what transformers parses: the same options, and its `{% generation %}` block."""
+
+    class Generation(jinja2.ext.Extension):
+        tags = {"generation"}  # noqa: RUF012 — as jinja2 declares it
+
+        def parse(self, parser: Any) -> Any:
+            line = next(parser.stream).lineno
+            body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
+            return jinja2.nodes.Scope(body, lineno=line)
+
+    return jinja2.Environment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, "jinja2.ext.loopcontrols"])

@@ -1,0 +1,158 @@
+"""One run: configuration in, record lines out."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+from template_checks.checks import Check
+from template_checks.config import Config
+from template_checks.errors import TemplateChecksError, UsageError
+from template_checks.findings import Event, Finding, Outcome, Progress
+from template_checks.profiles import Profile
+from template_checks.record import Line, finding_line, header, outcome_line
+from template_checks.search import Search, plan
+from template_checks.store import Store
+from template_checks.target import Target, build_target
+
+OUTCOMES = ("pass", "mismatch", "accepted", "error", "unsupported", "not-exercised")
+
+
+@dataclass
+class Run:
+    """What to run and where its lines go.
+
+    `write` receives every line of the record as it comes; `progress` gets signs of life, which are no part of it.
+    """
+
+    config: Config
+    folder: Path
+    where: str
+    checks: list[Check]
+    profile: Profile
+    seed: int
+    store: Store
+    write: Callable[[Line], None]
+    progress: Callable[[Progress], None] = lambda _progress: None
+    targets: tuple[str, ...] = ()
+    offline: bool = False
+    counts: Counter[str] = field(default_factory=Counter)
+    blocking: int = 0
+    advisory: int = 0
+    stale: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    interrupted: bool = False
+
+    def execute(self) -> int:
+        """Run and write the record; returns the exit code.
+
+        Raises:
+            TemplateChecksError: nothing could be run.
+        """
+        begin = time.perf_counter()
+        targets = self._build()
+        try:
+            now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            self.write(header(targets, self.failed, self.profile, self.seed, now))
+            for target in targets:
+                if not self.interrupted:
+                    self._search(target)
+        finally:
+            for target in targets:
+                target.close()
+        code = self.exit_code()
+        self.write(self._footer(round(time.perf_counter() - begin, 2), code))
+        return code
+
+    def _build(self) -> list[Target]:
+        names = self.targets or tuple(self.config.target)
+        built = []
+        for name in names:
+            try:
+                built.append(
+                    build_target(name, self.config.target[name], self.folder, self.where, offline=self.offline)
+                )
+            except UsageError:
+                raise
+            except TemplateChecksError as error:
+                if len(names) == 1:
+                    raise
+                self.failed[name] = str(error)
+        return built
+
+    def _search(self, target: Target) -> None:
+        def emit(event: Event) -> None:
+            if isinstance(event, Progress):
+                self.progress(event)
+            elif isinstance(event, Outcome):
+                self.counts[event.outcome] += 1
+                self.write(outcome_line(event))
+            else:
+                self._count(event)
+                self.write(finding_line(event, target.tokenizer, f"template-checks replay {event.fingerprint}"))
+
+        search = Search(target, plan(target, self.checks), self.profile, self.seed, self.store, emit)
+        search.run()
+        self.interrupted = search.interrupted
+        for entry in search.stale():
+            self.stale.append(f"target.{target.name}.accepted: {entry.fingerprint} ({entry.reason})")
+
+    def _count(self, finding: Finding) -> None:
+        if finding.blocking:
+            self.blocking += 1
+        elif finding.accepted is None:
+            self.advisory += 1
+
+    def exit_code(self) -> int:
+        """0 all hold, 1 a blocking mismatch, 2 a stale entry among the accepted, 3 something could not run."""
+        if self.blocking:
+            return 1
+        if self.stale:
+            return 2
+        if self.counts["error"] or self.failed or self.interrupted or not self.counts["pass"]:
+            return 3
+        return 0
+
+    def _footer(self, seconds: float, code: int) -> Line:
+        return {
+            "kind": "footer",
+            "counts": {name: self.counts[name] for name in OUTCOMES},
+            "blocking": self.blocking,
+            "advisory": self.advisory,
+            "stale": self.stale,
+            "interrupted": self.interrupted,
+            "verdict": self._verdict(),
+            "exit_code": code,
+            "seconds": seconds,
+        }
+
+    def _verdict(self) -> str:
+        """One sentence; never `clean` where something broke or was not exercised."""
+        parts = []
+        if self.blocking:
+            parts.append(f"{_several(self.blocking, 'blocking mismatch', 'blocking mismatches')}")
+        if self.advisory:
+            parts.append(f"{_several(self.advisory, 'advisory finding', 'advisory findings')}")
+        if self.counts["error"] or self.failed:
+            parts.append(f"{_several(self.counts['error'] + len(self.failed), 'error', 'errors')}")
+        if self.stale:
+            parts.append(f"{_several(len(self.stale), 'stale accepted entry', 'stale accepted entries')}")
+        if self.interrupted:
+            parts.append("interrupted")
+        unsure = self.counts["not-exercised"]
+        if unsure:
+            parts.append(f"{unsure} not exercised")
+        if not self.counts["pass"] and not self.blocking:
+            parts.append("nothing held")
+        if not parts:
+            accepted = self.counts["accepted"]
+            return "clean" + (f", with {accepted} accepted" if accepted else "")
+        return ("not clean: " if self.exit_code() else "holds: ") + ", ".join(parts)
+
+
+def _several(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"

@@ -1,0 +1,285 @@
+"""Runs checks over conversations: kept ones first, then fixed ones, then drawn ones; shrinks what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from template_checks.checks import Check, Mismatch, NotExercised, Verdict
+from template_checks.config import Accepted
+from template_checks.conversation import Conversation
+from template_checks.errors import RenderError, UsageError
+from template_checks.exchange import Case, Exchange
+from template_checks.findings import Event, Finding, Item, Outcome, OutcomeName, Progress
+from template_checks.fingerprint import fingerprint
+from template_checks.origins import locate
+from template_checks.profiles import Profile
+from template_checks.renderers import catalogue
+from template_checks.rendering import Rendering
+from template_checks.shrink import shrink
+from template_checks.store import Store
+from template_checks.strategies import conversations, starters
+from template_checks.target import Target
+from template_checks.visible import shortened, visible
+
+_PROGRESS_EVERY = 20
+
+
+def plan(target: Target, checks: list[Check]) -> list[Item]:
+    """Every check × renderer × purpose that applies, in the order of the checks."""
+    items = []
+    for check in checks:
+        if check.per_target:
+            items.append(Item(check, None, None))
+            continue
+        for name, renderer in target.renderers.items():
+            if check.applies(target, renderer):
+                items += [Item(check, name, purpose) for purpose in check.purposes if purpose in renderer.purposes]
+        for name in target.broken:
+            kind = catalogue.get(target.config.renderers[name]["type"], target.name)
+            items += [Item(check, name, purpose) for purpose in check.purposes if purpose in kind.purposes]
+    return items
+
+
+@dataclass
+class _Tally:
+    """What became of one item's cases."""
+
+    exercised: int = 0
+    not_exercised: str | None = None
+    unsupported: str | None = None
+    error: str | None = None
+    findings: dict[str, Finding] = field(default_factory=dict)
+
+
+class Search:
+    """One run over one target.
+
+    Args:
+        target: what is checked.
+        items: what to check, from `plan`.
+        profile: how much to look at.
+        seed: of the drawn conversations.
+        store: where counterexamples are kept; None keeps none.
+        emit: receives findings as they come, progress now and then, outcomes at the end.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        items: list[Item],
+        profile: Profile,
+        seed: int,
+        store: Store | None,
+        emit: Callable[[Event], None],
+    ) -> None:
+        """Nothing runs yet."""
+        self.target = target
+        self.items = items
+        self.profile = profile
+        self.seed = seed
+        self.store = store
+        self.emit = emit
+        self.tallies = {item.id: _Tally() for item in items}
+        self.examined = 0
+        self.interrupted = False
+        self._accepted = {entry.fingerprint: entry for entry in target.config.accepted}
+        self._broke: dict[tuple[str, str], str] = {}
+
+    def run(self) -> None:
+        """Examine everything; an interrupt (Ctrl-C) ends the search, and what was found so far counts."""
+        try:
+            self._check_target()
+            for conversation in self._fixed():
+                self.examine(conversation)
+            self._draw()
+        except KeyboardInterrupt:
+            self.interrupted = True
+        for item in self.items:
+            self.emit(self._outcome(item))
+
+    def stale(self) -> list[Accepted]:
+        """Accepted mismatches that this run had the means to see and did not."""
+        if self.interrupted:
+            return []
+        seen = {mark for tally in self.tallies.values() for mark in tally.findings}
+        checked = {item.check.name for item in self.items}
+        return [
+            entry
+            for entry in self._accepted.values()
+            if entry.fingerprint not in seen and (entry.check is None or entry.check in checked)
+        ]
+
+    # Conversations
+
+    def _special(self) -> list[str]:
+        return sorted(self.target.tokenizer.control_tokens)
+
+    def _fixed(self) -> Iterator[Conversation]:
+        if self.store is not None:
+            for kept in self.store.load(self.target.name):
+                yield kept.conversation
+        yield from self.target.conversations
+        config = self.target.config
+        yield from starters(roles=config.roles, system=config.system, special=self._special())
+
+    def _draw(self) -> None:
+        from hypothesis import HealthCheck, Phase, given, seed, settings
+
+        config = self.target.config
+        strategy = conversations(roles=config.roles, system=config.system, special=self._special())
+
+        @seed(self.seed)
+        @settings(
+            max_examples=self.profile.draws,
+            phases=[Phase.generate],
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(strategy)
+        def draw(conversation: Conversation) -> None:
+            self.examine(conversation)
+
+        draw()
+
+    # Examination
+
+    def _check_target(self) -> None:
+        for item in self.items:
+            if item.check.target is not None:
+                self._note(item, item.check.target(self.target), None)
+
+    def examine(self, conversation: Conversation) -> None:
+        """Look at one conversation and all its prefixes with every check."""
+        exchange = Exchange(self.target, conversation)
+        self.examined += 1
+        for item in self.items:
+            if item.renderer is None or item.purpose is None or item.renderer in self.target.broken:
+                continue
+            for case in exchange.cases(item.renderer, item.purpose):
+                self._examine_case(item, case)
+        if self.examined % _PROGRESS_EVERY == 0:
+            found = sum(len(tally.findings) for tally in self.tallies.values())
+            self.emit(Progress(self.target.name, self.examined, found))
+
+    def _examine_case(self, item: Item, case: Case) -> None:
+        result = case.result
+        tally = self.tallies[item.id]
+        if isinstance(result, Rendering):
+            assert item.check.case is not None
+            self._note(item, item.check.case(case), case)
+        elif isinstance(result, RenderError):
+            if tally.error is None:
+                tally.error = self._explain_error(case, result)
+        else:
+            tally.unsupported = str(result)
+
+    def _note(self, item: Item, verdict: Verdict, case: Case | None) -> None:
+        tally = self.tallies[item.id]
+        if isinstance(verdict, NotExercised):
+            tally.not_exercised = verdict.reason
+            return
+        tally.exercised += 1
+        for mismatch in verdict:
+            mark = fingerprint(item.check.name, item.renderer, mismatch)
+            if mark not in tally.findings:
+                self._found(item, mismatch, mark, case)
+
+    def _found(self, item: Item, mismatch: Mismatch, mark: str, case: Case | None) -> None:
+        seen_at = self.examined
+        if case is not None:
+            mismatch = self._shrunk(item, mismatch, mark, case)
+        finding = Finding(
+            self.target.name,
+            item,
+            mismatch,
+            mark,
+            seen_at,
+            locate(self.target, item.renderer, mismatch),
+            self._reason(mark, item),
+        )
+        self.tallies[item.id].findings[mark] = finding
+        if self.store is not None:
+            self.store.save(finding)
+        self.emit(finding)
+
+    def _reason(self, mark: str, item: Item) -> str | None:
+        entry = self._accepted.get(mark)
+        if entry is None:
+            return None
+        for key, value, actual in (
+            ("check", entry.check, item.check.name),
+            ("renderer", entry.renderer, item.renderer),
+        ):
+            if value is not None and value != actual:
+                raise UsageError(
+                    f"The accepted mismatch {mark} says {key} = {value!r}, but it is {actual!r}.",
+                    where=f"target.{self.target.name}.accepted",
+                )
+        return entry.reason
+
+    # Shrinking
+
+    def _shrunk(self, item: Item, mismatch: Mismatch, mark: str, case: Case) -> Mismatch:
+        best = mismatch
+
+        def still(candidate: Conversation) -> bool:
+            nonlocal best
+            again = find_mismatch(self.target, item, candidate, mark)
+            if again is not None:
+                best = again
+            return again is not None
+
+        shrink(mismatch.conversation or case.exchange.conversation, still)
+        return best
+
+    def _explain_error(self, case: Case, error: RenderError) -> str:
+        """The renderer broke: say on what, in its smallest form; once a renderer and message."""
+        key = (case.renderer, str(error))
+        if key not in self._broke:
+
+            def still(candidate: Conversation) -> bool:
+                exchange = Exchange(self.target, candidate, [case.renderer])
+                return any(str(result) == key[1] for result in exchange.results.values())
+
+            small = shrink(case.conversation, still)
+            shown = ", ".join(f"{m.role} “{shortened(visible(m.content), 30)}”" for m in small.messages)
+            self._broke[key] = f"{error} — on {shown}"
+        return self._broke[key]
+
+    def _outcome(self, item: Item) -> Outcome:
+        tally = self.tallies[item.id]
+        reason: str | None = None
+        name: OutcomeName
+        if item.renderer in self.target.broken:
+            name, reason = "error", self.target.broken[item.renderer].what
+        elif any(finding.accepted is None for finding in tally.findings.values()):
+            name = "mismatch"
+        elif tally.error is not None:
+            name, reason = "error", tally.error
+        elif tally.findings:
+            name, reason = "accepted", next(iter(tally.findings.values())).accepted
+        elif tally.exercised:
+            name = "pass"
+        elif tally.unsupported and not tally.not_exercised:
+            name, reason = "unsupported", tally.unsupported
+        else:
+            name, reason = "not-exercised", tally.not_exercised or "no conversation reached it"
+        return Outcome(self.target.name, item, name, tally.exercised, reason, tuple(tally.findings))
+
+
+def find_mismatch(target: Target, item: Item, conversation: Conversation, mark: str) -> Mismatch | None:
+    """The mismatch with this fingerprint in one conversation or a prefix of it, if it is there."""
+    if item.renderer is None or item.purpose is None or item.check.case is None:
+        return None
+    only = None if item.check.wide else {item.renderer, target.config.reference}
+    exchange = Exchange(target, conversation, only)
+    for case in exchange.cases(item.renderer, item.purpose):
+        if not isinstance(case.result, Rendering):
+            continue
+        verdict = item.check.case(case)
+        for mismatch in [] if isinstance(verdict, NotExercised) else verdict:
+            if fingerprint(item.check.name, item.renderer, mismatch) == mark:
+                return mismatch if mismatch.conversation is not None else replace(mismatch, conversation=conversation)
+    return None

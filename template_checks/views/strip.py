@@ -1,0 +1,124 @@
+"""Two token sequences side by side around the place where they part, as wide as the terminal allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+
+from template_checks.record import Line
+from template_checks.visible import shortened
+
+_GAP = "–"
+_MORE = "…"
+_CONTEXT = 2
+_TOKEN = 22
+"""Cells a token's text may take."""
+
+
+@dataclass(frozen=True)
+class _Column:
+    number: str
+    expected: str
+    actual: str
+    differs: bool
+
+    @property
+    def width(self) -> int:
+        return max(cell_len(self.number), cell_len(self.expected), cell_len(self.actual))
+
+
+def strip_lines(finding: Line, width: int) -> list[str]:
+    """The strip of a finding: numbers, expected, actual, a marker line. Empty where there are no ids."""
+    if finding["actual_ids"] is None or finding["actual_range"] is None:
+        return []
+    names = [finding["expected_name"], finding["actual_name"]] if finding["expected_ids"] else [finding["actual_name"]]
+    margin = max(cell_len(name) for name in [*names, "#"]) + 3
+    columns = _fitting(finding, width - 4 - margin)
+    rows = [_row("#", [c.number for c in columns], columns, margin)]
+    if finding["expected_ids"]:
+        rows.append(_row(finding["expected_name"], [c.expected for c in columns], columns, margin))
+    rows.append(_row(finding["actual_name"], [c.actual for c in columns], columns, margin))
+    marks = _row("", ["^" * c.width if c.differs else "" for c in columns], columns, margin)
+    rows.append(f"{marks.rstrip()} {_verb(finding)}")
+    return [f"    {row.rstrip()}" for row in rows]
+
+
+def _verb(finding: Line) -> str:
+    if finding["expected_range"] is None:
+        return "here"
+    expected, actual = finding["expected_range"], finding["actual_range"]
+    if expected[0] == expected[1]:
+        return "inserted"
+    return "missing" if actual[0] == actual[1] else "replaced"
+
+
+def _row(name: str, cells: list[str], columns: list[_Column], margin: int) -> str:
+    text = name + " " * (margin - cell_len(name))
+    for cell, column in zip(cells, columns, strict=True):
+        text += cell + " " * (column.width - cell_len(cell) + 3)
+    return text
+
+
+def _fitting(finding: Line, room: int) -> list[_Column]:
+    """Columns that fit: context gives way first, then the middle of a long difference."""
+    differing = _differing(finding)
+    for before, after in ((2, 2), (2, 1), (1, 1), (1, 0), (0, 0)):
+        columns = _context(finding, -before) + differing + _context(finding, after)
+        if _width(columns) <= room:
+            return columns
+    while len(differing) > 2:
+        middle = len(differing) // 2
+        differing = differing[:middle] + differing[middle + 1 :]
+        shown = [
+            *differing[: len(differing) // 2],
+            _Column(_MORE, _MORE, _MORE, True),
+            *differing[len(differing) // 2 :],
+        ]
+        if _width(shown) <= room:
+            return shown
+    return differing[:1]
+
+
+def _width(columns: list[_Column]) -> int:
+    return sum(column.width + 3 for column in columns)
+
+
+def _differing(finding: Line) -> list[_Column]:
+    start, end = finding["actual_range"]
+    columns = []
+    if finding["expected_range"] is None:
+        return [_Column(str(n), "", _cell(finding, "actual", n), True) for n in range(start, end)]
+    first, last = finding["expected_range"]
+    for offset in range(max(end - start, last - first)):
+        number = str(start + offset) if start + offset < end else ""
+        columns.append(
+            _Column(
+                number,
+                _cell(finding, "expected", first + offset) if first + offset < last else _GAP,
+                _cell(finding, "actual", start + offset) if start + offset < end else _GAP,
+                True,
+            )
+        )
+    return columns
+
+
+def _context(finding: Line, count: int) -> list[_Column]:
+    """Columns before (negative) or after the difference."""
+    start, end = finding["actual_range"]
+    positions = range(start + count, start) if count < 0 else range(end, end + count)
+    columns = []
+    for position in positions:
+        if not 0 <= position < len(finding["actual_ids"]):
+            continue
+        expected = ""
+        if finding["expected_range"] is not None:
+            first, last = finding["expected_range"]
+            other = first - (start - position) if count < 0 else last + (position - end)
+            expected = _cell(finding, "expected", other) if 0 <= other < len(finding["expected_ids"]) else ""
+        columns.append(_Column(str(position), expected, _cell(finding, "actual", position), False))
+    return columns
+
+
+def _cell(finding: Line, side: str, position: int) -> str:
+    return f"{finding[f'{side}_ids'][position]} {shortened(finding[f'{side}_tokens'][position], _TOKEN)}"

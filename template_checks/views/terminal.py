@@ -1,0 +1,228 @@
+"""The record on a terminal: findings worst first, then what held and what was not tested."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from template_checks.record import Line
+from template_checks.views.strip import strip_lines
+from template_checks.visible import shortened, visible
+
+_ORDER = ("same-tokens", "same-text", "stop-served", "stop-after-answer")
+"""Which check of a group is shown in full: the one whose strip says most."""
+
+_SIGNS = {
+    "pass": ("✓", "green"),
+    "mismatch": ("✗", "red"),
+    "accepted": ("a", "yellow"),
+    "error": ("!", "red"),
+    "unsupported": ("u", "dim"),
+    "not-exercised": ("?", "yellow"),
+}
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """A console: as wide as the terminal, 80 columns where there is none."""
+    console = Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)
+    if not console.is_terminal:
+        console = Console(stderr=stderr, highlight=False, soft_wrap=True, width=80, emoji=False)
+    return console
+
+
+def text_of(group: list[Line]) -> str:
+    """A group of findings as plain text of 80 columns."""
+    console = Console(file=io.StringIO(), highlight=False, soft_wrap=True, width=80, emoji=False)
+    show_finding(group, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def show(lines: Iterable[Line], console: Console) -> None:
+    """Print a whole record. A record without footer is said to be cut off."""
+    record = list(lines)
+    header = next((line for line in record if line["kind"] == "header"), None)
+    footer = next((line for line in record if line["kind"] == "footer"), None)
+    if header:
+        _show_header(header, console)
+    for group in grouped([line for line in record if line["kind"] == "finding"]):
+        show_finding(group, console)
+    outcomes = [line for line in record if line["kind"] == "outcome"]
+    for target in dict.fromkeys(line["target"] for line in outcomes):
+        _show_matrix(target, [line for line in outcomes if line["target"] == target], console)
+    _show_footer(header, footer, console)
+
+
+def _show_header(header: Line, console: Console) -> None:
+    versions = header["versions"]
+    console.print(
+        f"[bold]template-checks {versions['template-checks']}[/]  transformers {versions['transformers']}, "
+        f"tokenizers {versions['tokenizers']}, hypothesis {versions['hypothesis']}"
+    )
+    console.print(f"profile {header['profile']} ({header['draws']} drawn conversations), seed {header['seed']}")
+    for name, target in header["targets"].items():
+        console.print(
+            f"\n[bold]{escape(name)}[/]  tokenizer {escape(target['tokenizer'])}, "
+            f"reference {escape(target['reference'])}"
+        )
+        if target["repairs"]:
+            console.print(f"  repaired  {escape(target['repairs'][0])}")
+            if len(target["repairs"]) > 1:
+                console.print(f"            … and {len(target['repairs']) - 1} more, in the record")
+        for note in target["notes"]:
+            console.print(f"  note      {escape(note)}")
+        for renderer, facts in target["renderers"].items():
+            for note in facts["notes"]:
+                console.print(f"  note      {escape(renderer)}: {escape(note)}")
+        for renderer, reason in target["broken"].items():
+            console.print(f"  [red]error[/]     {escape(renderer)}: {escape(reason)}")
+    for name, reason in header["failed"].items():
+        console.print(f"\n[bold]{escape(name)}[/]\n  [red]error[/]  {escape(reason)}")
+    console.print()
+
+
+def grouped(findings: list[Line]) -> list[list[Line]]:
+    """Findings of one renderer with one cause and place, the most telling first; worst groups first."""
+    groups: dict[tuple[Any, ...], list[Line]] = {}
+    for finding in findings:
+        place = finding["location"] or finding["scaffold"]
+        key = (finding["target"], finding["renderer"], finding["cause"], place)
+        groups.setdefault(key, []).append(finding)
+    for group in groups.values():
+        group.sort(key=_telling)
+    return sorted(groups.values(), key=lambda group: (_worst(group), group[0]["renderer"] or ""))
+
+
+def _telling(finding: Line) -> tuple[int, int, int, str]:
+    rank = _ORDER.index(finding["check"]) if finding["check"] in _ORDER else len(_ORDER)
+    severity = 0 if finding["severity"] == "blocking" else 1
+    return severity, rank, len(finding["conversation"] or ()), finding["purpose"] or ""
+
+
+def _worst(group: list[Line]) -> int:
+    if any(finding["severity"] == "blocking" and finding["accepted"] is None for finding in group):
+        return 0
+    return 1 if any(finding["accepted"] is None for finding in group) else 2
+
+
+def show_finding(group: list[Line], console: Console) -> None:
+    """One group: the first finding in full, the others as a line."""
+    finding = group[0]
+    sign, colour = ("✗", "red") if finding["severity"] == "blocking" else ("·", "yellow")
+    state = "" if finding["severity"] == "blocking" else "  advisory"
+    if finding["accepted"] is not None:
+        sign, colour, state = "a", "yellow", "  accepted"
+    subject = finding["renderer"] or finding["target"]
+    if finding["expected_name"] and finding["check"] in {"same-text", "same-tokens"}:
+        subject += f" differs from {finding['expected_name']}"
+    title = Text(f"{sign} {finding['check']}", style=f"bold {colour}")
+    title.append(f"   {subject}{state}", style="default")
+    if finding["purpose"]:
+        title.append(f"    {finding['purpose']}{_shrunk(finding)}", style="dim")
+    console.print(title)
+    console.print()
+    if finding["conversation"] is not None:
+        _show_conversation(finding["conversation"], console)
+        console.print()
+    if finding["first_difference"] is not None:
+        name = "First difference" if finding["expected_ids"] else "Seen at"
+        console.print(Text(f"  {name}: token {finding['first_difference']} · {finding['place']}"))
+        if finding["same_text"]:
+            console.print(Text("  Same text, different tokens."))
+        console.print()
+        for line in strip_lines(finding, console.width):
+            console.print(Text(line), no_wrap=True, crop=False)
+        console.print()
+    _show_facts(group, console)
+    console.print()
+
+
+def _shrunk(finding: Line) -> str:
+    if finding["conversation"] is None:
+        return ""
+    count = len(finding["conversation"])
+    return f" · shrunk to {count} message{'' if count == 1 else 's'}"
+
+
+def _show_conversation(conversation: list[dict[str, Any]], console: Console) -> None:
+    width = max(len(message["role"]) for message in conversation)
+    for message in conversation:
+        content = shortened(visible(message["content"]), max(20, console.width - width - 8))
+        line = Text(f'  {message["role"]:<{width}}  "{content}"')
+        for key, value in message.items():
+            if key not in {"role", "content"}:
+                line.append(f"  {key}={value!r}")
+        console.print(line)
+
+
+def _show_facts(group: list[Line], console: Console) -> None:
+    finding = group[0]
+    facts = [("Likely cause", f"{finding['cause']}: {finding['summary']}")]
+    if finding["location"]:
+        facts.append(("Comes from", finding["location"]))
+    if finding["accepted"] is not None:
+        facts.append(("Accepted", finding["accepted"]))
+    others = [f"{other['check']}[{other['renderer']}-{other['purpose']}]" for other in group[1:]]
+    if others:
+        facts.append(("Also fails", ", ".join(dict.fromkeys(others))))
+    if finding["reproduce"]:
+        facts.append(("Reproduce", finding["reproduce"]))
+    else:
+        facts.append(("Fingerprint", finding["fingerprint"]))
+    for name, value in facts:
+        indent = 17
+        lines = textwrap.wrap(value, max(30, console.width - indent), break_on_hyphens=False) or [""]
+        console.print(Text(f"  {name:<{indent - 2}}{lines[0]}"))
+        for line in lines[1:]:
+            console.print(Text(" " * indent + line))
+
+
+def _show_matrix(target: str, outcomes: list[Line], console: Console) -> None:
+    renderers = list(dict.fromkeys(line["renderer"] for line in outcomes if line["renderer"]))
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(Text(target, style="bold"))
+    for renderer in renderers:
+        table.add_column(Text(renderer, style="bold"))
+    for check in dict.fromkeys(line["check"] for line in outcomes):
+        rows = [line for line in outcomes if line["check"] == check]
+        if rows[0]["renderer"] is None:
+            table.add_row(Text(check), _sign(rows[0]))
+        else:
+            cells = [
+                Text(" ").join(_sign(line) for line in rows if line["renderer"] == renderer) for renderer in renderers
+            ]
+            table.add_row(Text(check), *cells)
+    console.print(table)
+    console.print()
+    for line in outcomes:
+        if line["outcome"] in {"error", "not-exercised", "unsupported"}:
+            name = f"{line['check']}[{line['renderer']}-{line['purpose']}]" if line["renderer"] else line["check"]
+            console.print(Text(f"{line['outcome']}  {name}: {line['reason']}"))
+
+
+def _sign(line: Line) -> Text:
+    sign, colour = _SIGNS[line["outcome"]]
+    count = str(len(line["findings"])) if line["outcome"] == "mismatch" else ""
+    purpose = f"{line['purpose']} " if line["purpose"] else ""
+    return Text(f"{purpose}{sign}{count}", style=colour)
+
+
+def _show_footer(header: Line | None, footer: Line | None, console: Console) -> None:
+    if footer is None:
+        console.print(Text("This record has no footer: the run was cut off.", style="bold red"))
+        return
+    counts = footer["counts"]
+    words = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    console.print(Text("✓ pass  ✗ mismatch  a accepted  ! error  u unsupported  ? not exercised", style="dim"))
+    console.print(Text(f"{words}   in {footer['seconds']} s"))
+    for entry in footer["stale"]:
+        console.print(Text(f"fixed or never seen: remove this entry: {entry}", style="red"))
+    style = "bold red" if footer["exit_code"] else "bold green"
+    console.print(Text(f"Verdict: {footer['verdict']}", style=style))

@@ -1,0 +1,39 @@
+"""White space and control characters made visible. For display only; nothing is compared in this form."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_GLYPHS = {" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍"}
+_ESCAPED = frozenset(_GLYPHS.values())
+
+
+def visible(text: str) -> str:
+    """`text` with each space, newline, tab and carriage return as a glyph and other invisibles escaped.
+
+    A character that is itself one of the glyphs is escaped, so that the result is never ambiguous.
+    """
+    return "".join(_GLYPHS.get(character) or _escape(character) for character in text)
+
+
+def _escape(character: str) -> str:
+    if character in _ESCAPED or unicodedata.category(character)[0] in "CZ" or unicodedata.combining(character):
+        code = ord(character)
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return character
+
+
+def shortened(text: str, width: int) -> str:
+    """`text` cut in the middle to at most `width` characters."""
+    if len(text) <= width:
+        return text
+    left = (width - 1) // 2
+    return text[:left] + "…" + text[len(text) - (width - 1 - left) :]
+
+
+def spell_out(text: str) -> str:
+    """A white-space string in words: `4 spaces`, `1 newline`; anything else quoted and visible."""
+    names = {" ": "space", "\n": "newline", "\t": "tab", "\r": "carriage return"}
+    if text and len(set(text)) == 1 and text[0] in names:
+        return f"{len(text)} {names[text[0]]}{'' if len(text) == 1 else 's'}"
+    return f"“{visible(text)}”"

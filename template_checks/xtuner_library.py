@@ -1,0 +1,158 @@
+"""XTuner's own prompt templates, read from its source with `ast`: nothing is imported, nothing is executed.
+
+`xtuner/utils/templates.py` holds `PROMPT_TEMPLATE`, one `ConfigDict(name=dict(...), ...)` literal. It is read
+from the installed package if there is one, else from the wheel, which pip fetches once.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import importlib.util
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from template_checks.cache import fetch_once
+from template_checks.errors import ArtefactError, UsageError
+from template_checks.python_literals import UnreadableError, dict_items
+from template_checks.xtuner_templates import PromptTemplate, did_you_mean, prompt_template
+
+FILE = "xtuner/utils/templates.py"
+MIRRORED_VERSION = "0.2.0"
+"""The version whose `template_map_fn` and `encode_fn` are mirrored."""
+
+_WITHOUT_NETWORK = (
+    "install xtuner in this environment, or give the template itself: "
+    'template = { INSTRUCTION = "…{input}…", SYSTEM = "…{system}…", … }'
+)
+
+
+@dataclass(frozen=True)
+class Library:
+    """The text of one XTuner's `templates.py` and the templates in it."""
+
+    version: str
+    text: str
+
+    def names(self) -> list[str]:
+        """Names of all templates, in the order of the file."""
+        return list(self._nodes())
+
+    def get(self, name: str, *, place: str) -> PromptTemplate:
+        """One template.
+
+        Args:
+            name: a key of `PROMPT_TEMPLATE`.
+            place: where the name was given, for messages.
+
+        Raises:
+            UsageError: no such template.
+            ArtefactError: the file is not the one literal it is in XTuner 0.2.0.
+        """
+        nodes = self._nodes()
+        if name not in nodes:
+            raise UsageError(
+                f"XTuner {self.version} has no prompt template {name!r}.",
+                where=place,
+                hint=did_you_mean(name, nodes) + "XTuner has: " + ", ".join(nodes),
+            )
+        try:
+            values, lines = dict_items(nodes[name], {})
+        except UnreadableError as error:
+            raise self._unreadable(error.line) from error
+        where = {key: f"{FILE}:{line}" for key, line in lines.items()}
+        return prompt_template(name, values, where, place=f"{FILE}:{nodes[name].lineno}", strict=False)
+
+    def _nodes(self) -> dict[str, ast.expr]:
+        try:
+            tree = ast.parse(self.text)
+        except SyntaxError as error:
+            raise self._unreadable(error.lineno or 0) from error
+        for statement in tree.body:
+            if not isinstance(statement, ast.Assign) or not isinstance(statement.value, ast.Call):
+                continue
+            targets = [target.id for target in statement.targets if isinstance(target, ast.Name)]
+            if "PROMPT_TEMPLATE" in targets:
+                return {keyword.arg: keyword.value for keyword in statement.value.keywords if keyword.arg}
+        raise self._unreadable(0)
+
+    def _unreadable(self, line: int) -> ArtefactError:
+        return ArtefactError(
+            f"The prompt templates of XTuner {self.version} cannot be read: "
+            "PROMPT_TEMPLATE is not one ConfigDict(name=dict(...)) literal.",
+            where=f"{FILE}:{line}" if line else FILE,
+            hint="give the template itself: template = { INSTRUCTION = …, … }",
+        )
+
+
+def library(version: str | None = None) -> Library:
+    """The installed XTuner's templates, else those of the wheel.
+
+    Args:
+        version: wanted version; None takes what is installed, else 0.2.0.
+
+    Raises:
+        ArtefactError: not installed and not to be had through pip.
+    """
+    found = _installed()
+    if found is not None and version in (None, found.version):
+        return found
+    wanted = version or MIRRORED_VERSION
+    with zipfile.ZipFile(wheel(wanted)) as archive:
+        try:
+            return Library(wanted, archive.read(FILE).decode("utf-8"))
+        except KeyError as error:
+            raise ArtefactError(
+                f"The wheel of XTuner {wanted} has no {FILE}.",
+                where=f"xtuner=={wanted}",
+                hint=f"prompt templates are known to stand there in {MIRRORED_VERSION}",
+            ) from error
+
+
+def _installed() -> Library | None:
+    try:
+        # A top-level name: found without importing the package, hence without torch.
+        spec = importlib.util.find_spec("xtuner")
+        version = importlib.metadata.version("xtuner")
+    except (ImportError, ValueError, importlib.metadata.PackageNotFoundError):
+        return None
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        path = Path(folder, "utils", "templates.py")
+        if path.is_file():
+            return Library(version, path.read_text(encoding="utf-8"))
+    return None
+
+
+def wheel(version: str = MIRRORED_VERSION) -> Path:
+    """XTuner's wheel, fetched once through pip with the user's own pip configuration; never installed.
+
+    Raises:
+        ArtefactError: pip is missing or does not get it.
+    """
+    folder = fetch_once(f"xtuner/{version}", lambda to: _download(version, to), what=f"XTuner {version}")
+    return next(folder.glob("xtuner-*.whl"))
+
+
+def _download(version: str, folder: Path) -> None:
+    requirement = f"xtuner=={version}"
+    command = [sys.executable, "-m", "pip", "download", requirement, "--dest", str(folder)]
+    # Wheels only: building a source distribution would run its code. One retry: without network, fail soon.
+    command += ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--quiet", "--no-input"]
+    command += ["--retries=1", "--disable-pip-version-check"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ArtefactError(
+            f"pip did not fetch {requirement}: {error}.", where="pip download", hint=_WITHOUT_NETWORK
+        ) from error
+    if result.returncode != 0 or not list(folder.glob("xtuner-*.whl")):
+        lines = [line for line in result.stderr.splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("ERROR")] or lines or ["no wheel came back"]
+        raise ArtefactError(
+            f"pip did not fetch {requirement}: {errors[-1].removeprefix('ERROR: ').rstrip('.')}.",
+            where="pip download",
+            hint=_WITHOUT_NETWORK,
+        )
