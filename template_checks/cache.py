@@ -6,8 +6,10 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Callable
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 import platformdirs
@@ -16,7 +18,8 @@ from template_checks.errors import ArtefactError
 
 VARIABLE = "TEMPLATE_CHECKS_CACHE"
 SUMS = "SHA256SUMS.json"
-_WRITABLE_HINT = f"set {VARIABLE} to a writable folder"
+_INCOMING = ".incoming-"
+_ABANDONED = 24 * 3600.0  # seconds; no fetch takes that long
 
 
 def cache_folder() -> Path:
@@ -64,30 +67,50 @@ def fetch_once(key: str, fetch: Callable[[Path], None], *, what: str) -> Path:
         raise ValueError(f"not a cache key: {key!r}")
     cache = cache_folder()
     folder = cache.joinpath(*parts)
-    if folder.exists():
+    if _is_there(folder):
         _verify(folder, what)
         return folder
-    incoming = _incoming(cache, folder, what)
+    with _writing(cache, what):
+        incoming = _incoming(cache)
     try:
         fetch(incoming)
-        _write_sums(incoming)
-        _move(incoming, folder, what)
+        with _writing(cache, what):
+            _write_sums(incoming)
+            _move(incoming, folder, what)
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
     return folder
 
 
-def _incoming(cache: Path, folder: Path, what: str) -> Path:
-    """An empty folder on the same file system as `folder`, so that the rename is atomic."""
+def _is_there(folder: Path) -> bool:
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=".incoming-", dir=cache))
+        return folder.exists()
+    except OSError:  # not to be looked into; writing to it will say so
+        return False
+
+
+@contextmanager
+def _writing(cache: Path, what: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ArtefactError(
             f"{what} cannot be kept: the cache folder cannot be written ({error.strerror or error}).",
             where=str(cache),
-            hint=_WRITABLE_HINT,
+            hint=f"set {VARIABLE} to a writable folder",
         ) from error
+
+
+def _incoming(cache: Path) -> Path:
+    """An empty folder on the same file system as the rest of the cache, so that the rename is atomic."""
+    cache.mkdir(parents=True, exist_ok=True)
+    for left in cache.glob(f"{_INCOMING}*"):  # by a process that was killed
+        with suppress(OSError):  # another process may be faster to remove it
+            if time.time() - left.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(left)
+    folder = cache / f"{_INCOMING}{uuid.uuid4().hex}"
+    folder.mkdir()
+    return folder
 
 
 def _write_sums(folder: Path) -> None:
@@ -97,15 +120,13 @@ def _write_sums(folder: Path) -> None:
 
 
 def _move(incoming: Path, folder: Path, what: str) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         incoming.rename(folder)
-    except OSError as error:
-        if folder.exists():  # another process was faster; use what it fetched
-            _verify(folder, what)
-            return
-        raise ArtefactError(
-            f"{what} cannot be kept: {error.strerror or error}.", where=str(folder), hint=_WRITABLE_HINT
-        ) from error
+    except OSError:
+        if not _is_there(folder):
+            raise
+        _verify(folder, what)  # another process was faster; use what it fetched
 
 
 def _verify(folder: Path, what: str) -> None:

@@ -25,6 +25,11 @@ class Message:
     content: str
     extra: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def masked(self) -> bool:
+        """Is the answer left out of training on purpose? XTuner reads `output_with_loss`, and `loss` before it."""
+        return any(key in {"output_with_loss", "loss"} and value == "false" for key, value in self.extra)
+
     def to_dict(self) -> dict[str, Any]:
         """A fresh dict in OpenAI form."""
         message: dict[str, Any] = {"role": self.role, "content": self.content}
@@ -65,6 +70,12 @@ class Conversation:
     def roles(self) -> tuple[str, ...]:
         """The role of each message."""
         return tuple(message.role for message in self.messages)
+
+    @property
+    def alternates(self) -> bool:
+        """An optional system message, then user and assistant in turn, beginning with the user."""
+        roles = self.roles[1:] if self.roles[:1] == ("system",) else self.roles
+        return bool(roles) and all(role == ("user", "assistant")[n % 2] for n, role in enumerate(roles))
 
     def prefix(self, length: int) -> Conversation:
         """The first `length` messages."""

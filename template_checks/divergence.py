@@ -292,11 +292,9 @@ class _Comparison:
         elif left_text is not None and left_text == right_text:
             at_seam = self._at_seam(self.expected, left_span) or self._at_seam(self.actual, right_span)
             cause = Cause.SEAM if at_seam else Cause.OTHER_TOKENS
-            summary = f"same text, different tokens: {shortened(spell_out(left_text), 40)} is " + (
-                f"{_count(left)} on one side and {_count(right)} on the other"
-            )
+            summary = f"{shortened(spell_out(left_text), 40)}: {_count(left)} on one side, {_count(right)} on the other"
             if at_seam:
-                summary += ", where one side tokenizes in pieces"
+                summary += ", which tokenizes in pieces" if self.actual.seams else "; the first tokenizes in pieces"
         elif left_text == "" or right_text == "":
             extra = right_text == "" and right.end > right.start
             cause = Cause.EXTRA_SCAFFOLD if extra else Cause.MISSING_SCAFFOLD

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 from template_checks.conversation import Conversation, Purpose
 from template_checks.divergence import Difference, compare
 from template_checks.errors import RenderError, Unsupported
-from template_checks.rendering import Rendering
+from template_checks.rendering import CharSpan, Rendering
 from template_checks.target import Target
 
 Result = Rendering | Unsupported | RenderError
 Key = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The end of one answer in a rendering.
+
+    `message` is the message's number (0-based), `end` the character behind its content, `position` the first token
+    that begins there or later (None where nothing follows), `straddled` whether a token reaches across the end.
+    """
+
+    message: int
+    end: int
+    position: int | None
+    straddled: bool
 
 
 class Exchange:
@@ -38,23 +52,31 @@ class Exchange:
             if conversation.messages[length - 1].role != "system"
         }
         self.results: dict[Key, Result] = {}
+        self._cases: dict[tuple[str, Purpose], list[Case]] = {}
         for length, prefix in self.prefixes.items():
+            purpose = prefix.purpose
             for name in self.names:
-                if prefix.purpose in target.renderers[name].purposes:
-                    self.results[name, length] = self._render(name, prefix)
+                if purpose in target.renderers[name].purposes:
+                    result = self._render(name, prefix, purpose)
+                    self.results[name, length] = result
+                    case = Case(self, name, purpose, length, prefix, result)
+                    self._cases.setdefault((name, purpose), []).append(case)
         self._differences: dict[Key, list[Difference]] = {}
 
-    def _render(self, name: str, conversation: Conversation) -> Result:
+    def _render(self, name: str, conversation: Conversation, purpose: Purpose) -> Result:
         try:
-            return self.target.renderers[name].render(conversation, conversation.purpose)
+            return self.target.renderers[name].render(conversation, purpose)
         except (Unsupported, RenderError) as error:
             return error
 
-    def cases(self, renderer: str, purpose: Purpose) -> Iterator[Case]:
+    def cases(self, renderer: str, purpose: Purpose) -> list[Case]:
         """The prefixes that `renderer` rendered for `purpose`, shortest first."""
-        for length, prefix in self.prefixes.items():
-            if prefix.purpose == purpose and (renderer, length) in self.results:
-                yield Case(self, renderer, purpose, length)
+        return self._cases.get((renderer, purpose), [])
+
+    def case(self, renderer: str, length: int) -> Case | None:
+        """The prefix of this length as `renderer` rendered it; None where it did not."""
+        cases = self.cases(renderer, self.prefixes[length].purpose) if length in self.prefixes else []
+        return next((case for case in cases if case.length == length), None)
 
     def differences(self, renderer: str, length: int) -> list[Difference]:
         """Where the renderer parts from the reference; computed once for all checks. Both must have rendered."""
@@ -68,7 +90,7 @@ class Exchange:
         return self._differences[key]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """One prefix as one renderer rendered it: what a check looks at."""
 
@@ -76,6 +98,8 @@ class Case:
     renderer: str
     purpose: Purpose
     length: int
+    conversation: Conversation
+    result: Result
 
     @property
     def target(self) -> Target:
@@ -83,16 +107,6 @@ class Case:
         return self.exchange.target
 
     @property
-    def conversation(self) -> Conversation:
-        """The prefix."""
-        return self.exchange.prefixes[self.length]
-
-    @property
-    def result(self) -> Result:
-        """What the renderer made of it."""
-        return self.exchange.results[self.renderer, self.length]
-
-    @cached_property
     def rendering(self) -> Rendering:
         """The rendering.
 
@@ -100,7 +114,9 @@ class Case:
             Unsupported: the renderer cannot express the conversation.
             RenderError: it broke.
         """
-        return _unwrap(self.result)
+        if isinstance(self.result, Rendering):
+            return self.result
+        raise self.result
 
     @property
     def is_reference(self) -> bool:
@@ -117,13 +133,33 @@ class Case:
         result = self.exchange.results.get((renderer, length))
         return result if isinstance(result, Rendering) else None
 
+    @cached_property
+    def answers(self) -> list[Answer]:
+        """The answers of the rendering, in order; empty where they cannot be located."""
+        rendering = self.rendering
+        spans = rendering.token_spans
+        if rendering.contents is None or spans is None:
+            return []
+        return [
+            _answer(rendering, spans, content.message, content.end)
+            for content in rendering.contents
+            if self.conversation.messages[content.message].role == "assistant"
+        ]
+
     @property
     def differences(self) -> list[Difference]:
         """Where this rendering parts from the reference's."""
         return self.exchange.differences(self.renderer, self.length)
 
 
-def _unwrap(result: Result) -> Rendering:
-    if isinstance(result, Rendering):
-        return result
-    raise result
+def _answer(rendering: Rendering, spans: list[CharSpan], message: int, end: int) -> Answer:
+    position, straddled = None, False
+    for n in range(len(spans) - 1, -1, -1):  # from the end: later answers are nearer to it
+        start, stop = spans[n]
+        if start >= end:
+            position = n
+        elif stop <= end:
+            break
+        else:
+            straddled = True
+    return Answer(message, end, position, straddled)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from template_checks.checks import Check, Mismatch
@@ -19,7 +20,7 @@ class Item:
     renderer: str | None
     purpose: Purpose | None
 
-    @property
+    @cached_property
     def id(self) -> str:
         """As pytest shows it: `same-tokens[web_ui-generate]`."""
         if self.renderer is None:

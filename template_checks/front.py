@@ -16,7 +16,7 @@ from template_checks.config import Config, load_config
 from template_checks.conversation import Conversation
 from template_checks.errors import RenderError, TemplateChecksError, Unsupported, UsageError
 from template_checks.examples import example_config
-from template_checks.exchange import Case, Exchange
+from template_checks.exchange import Exchange
 from template_checks.findings import Counterexample, Finding, Item, Progress
 from template_checks.fingerprint import fingerprint
 from template_checks.origins import locate
@@ -119,9 +119,10 @@ def show_diff(target: Target, a: str, b: str, conversation: Conversation) -> int
     compared = Target(target.name, renamed, target.tokenizer, target.renderers)
     exchange = Exchange(compared, conversation, [a, b])
     length = len(conversation.messages)
-    case = Case(exchange, b, conversation.purpose, length)
     for name in (a, b):
         _rendering(exchange, name, length)
+    case = exchange.case(b, length)
+    assert case is not None
     if not case.differences:
         console.print(Text(f"{a} and {b} give the same {len(case.rendering.ids)} ids ({conversation.purpose})."))
         return 0

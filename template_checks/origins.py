@@ -7,11 +7,16 @@ from template_checks.rendering import Origin
 from template_checks.target import Target
 
 
+_TELLING = 8
+"""Characters from which on a literal inside a longer difference says where that comes from."""
+
+
 def locate(target: Target, renderer: str | None, mismatch: Mismatch) -> str | None:
     """File, line and name of the one literal that holds the scaffold around a mismatch; None where it is not certain.
 
     The longest stretch of scaffold around the difference that stands in a literal decides. Lines are named apart, so
-    of several literals with the same stretch the shortest is the most exact.
+    of several literals with the same stretch the shortest is the most exact. A difference made of several literals is
+    placed at the longest of them.
     """
     if renderer is None or renderer not in target.renderers or not mismatch.core:
         return None
@@ -20,7 +25,9 @@ def locate(target: Target, renderer: str | None, mismatch: Mismatch) -> str | No
         holding = [origin for origin in origins if stretch in origin.value]
         if holding:
             return _most_exact(holding)
-    return None
+    inside = [origin for origin in origins if len(origin.value) >= _TELLING and origin.value in mismatch.core]
+    longest = max((len(origin.value) for origin in inside), default=0)
+    return _most_exact([origin for origin in inside if len(origin.value) == longest]) if inside else None
 
 
 def _stretches(window: str, core: str) -> list[str]:

@@ -22,18 +22,21 @@ class Encoded:
             tokenizer gives no offsets.
     """
 
-    __slots__ = ("_encoding", "ids")
+    __slots__ = ("_encoding", "_offsets", "ids")
 
     def __init__(self, ids: Sequence[int], encoding: Any | None = None) -> None:
         """Keep the ids as a tuple."""
         self.ids: tuple[int, ...] = tuple(ids)
         self._encoding = encoding
+        self._offsets: list[CharSpan] | None = None
 
     def offsets(self) -> list[CharSpan] | None:
         """(start, end) in characters of the encoded string for each id; None where unknown."""
         if self._encoding is None:
             return None if self.ids else []
-        return list(self._encoding.offsets)[: len(self.ids)]
+        if self._offsets is None:
+            self._offsets = self._encoding.offsets[: len(self.ids)]
+        return self._offsets
 
     def truncated(self, length: int) -> Encoded:
         """The first `length` ids."""
@@ -116,7 +119,7 @@ class Rendering:
             offsets = piece.encoded.offsets()
             if offsets is None:
                 return None
-            spans.extend((base + start, base + end) for start, end in offsets)
+            spans += offsets if base == 0 else [(base + start, base + end) for start, end in offsets]
             base += len(piece.text)
         return spans
 

@@ -81,6 +81,11 @@ class Search:
         self.store = store
         self.emit = emit
         self.tallies = {item.id: _Tally() for item in items}
+        self._case_items = [
+            (item, self.tallies[item.id])
+            for item in items
+            if item.renderer is not None and item.renderer not in target.broken
+        ]
         self.examined = 0
         self.interrupted = False
         self._accepted = {entry.fingerprint: entry for entry in target.config.accepted}
@@ -148,35 +153,33 @@ class Search:
     def _check_target(self) -> None:
         for item in self.items:
             if item.check.target is not None:
-                self._note(item, item.check.target(self.target), None)
+                self._note(item, self.tallies[item.id], item.check.target(self.target), None)
 
     def examine(self, conversation: Conversation) -> None:
         """Look at one conversation and all its prefixes with every check."""
         exchange = Exchange(self.target, conversation)
         self.examined += 1
-        for item in self.items:
-            if item.renderer is None or item.purpose is None or item.renderer in self.target.broken:
-                continue
+        for item, tally in self._case_items:
+            assert item.renderer is not None
+            assert item.purpose is not None
             for case in exchange.cases(item.renderer, item.purpose):
-                self._examine_case(item, case)
+                self._examine_case(item, tally, case)
         if self.examined % _PROGRESS_EVERY == 0:
             found = sum(len(tally.findings) for tally in self.tallies.values())
             self.emit(Progress(self.target.name, self.examined, found))
 
-    def _examine_case(self, item: Item, case: Case) -> None:
+    def _examine_case(self, item: Item, tally: _Tally, case: Case) -> None:
         result = case.result
-        tally = self.tallies[item.id]
         if isinstance(result, Rendering):
             assert item.check.case is not None
-            self._note(item, item.check.case(case), case)
+            self._note(item, tally, item.check.case(case), case)
         elif isinstance(result, RenderError):
             if tally.error is None:
                 tally.error = self._explain_error(case, result)
         else:
             tally.unsupported = str(result)
 
-    def _note(self, item: Item, verdict: Verdict, case: Case | None) -> None:
-        tally = self.tallies[item.id]
+    def _note(self, item: Item, tally: _Tally, verdict: Verdict, case: Case | None) -> None:
         if isinstance(verdict, NotExercised):
             tally.not_exercised = verdict.reason
             return

@@ -21,7 +21,7 @@ def shrink(conversation: Conversation, still: Callable[[Conversation], bool]) ->
     """Make the conversation smaller as long as `still` holds.
 
     Args:
-        conversation: one for which `still` holds.
+        conversation: one for which `still` holds. If its roles alternate, those of the result do too.
         still: does a candidate show the same mismatch? Called at most `MAX_ATTEMPTS` times.
     """
     seen: set[Conversation] = {conversation}
@@ -29,7 +29,7 @@ def shrink(conversation: Conversation, still: Callable[[Conversation], bool]) ->
     while progress:
         progress = False
         for candidate in _candidates(conversation):
-            if candidate in seen or not candidate.messages:
+            if candidate in seen or (conversation.alternates and not candidate.alternates):
                 continue
             if len(seen) > MAX_ATTEMPTS:
                 return conversation
@@ -51,7 +51,7 @@ def _candidates(conversation: Conversation) -> Iterator[Conversation]:
     count = len(messages)
     for length in range(1, count):  # a prefix alone, shortest first
         yield Conversation(messages[:length])
-    for width in (2, 1):  # a whole turn, then a single message
+    for width in range(count - 1, 0, -1):  # without a run of messages, longest first
         for start in range(count - width + 1):
             yield Conversation(messages[:start] + messages[start + width :])
     yield Conversation(tuple(replace(message, content="") for message in messages))

@@ -106,7 +106,7 @@ def build_target(name: str, config: TargetConfig, folder: Path, where: str, *, o
     )
     given = folder / config.generation_config if config.generation_config else None
     stops, stops_artefact = load_generation_config(given, tokenizer.folder)
-    context = Context(tokenizer, folder, config.system, stops)
+    context = Context(tokenizer, folder, config.system, offline, stops)
     renderers: dict[str, Renderer] = {}
     broken: dict[str, TemplateChecksError] = {}
     for key, option in options.items():

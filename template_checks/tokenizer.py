@@ -12,7 +12,7 @@ _CACHE_LIMIT = 50_000
 
 
 class Tokenizer:
-    """Encodes exactly as `transformers` does, remembers what it encoded, and knows what was repaired on loading.
+    """Encodes exactly as `transformers` does, remembers what it encoded, knows what was repaired on loading.
 
     Args:
         hf: a `PreTrainedTokenizerBase`.

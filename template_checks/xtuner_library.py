@@ -88,11 +88,12 @@ class Library:
         )
 
 
-def library(version: str | None = None) -> Library:
+def library(version: str | None = None, *, offline: bool = False) -> Library:
     """The installed XTuner's templates, else those of the wheel.
 
     Args:
         version: wanted version; None takes what is installed, else 0.2.0.
+        offline: take what is installed or was fetched before, and nothing else.
 
     Raises:
         ArtefactError: not installed and not to be had through pip.
@@ -101,7 +102,7 @@ def library(version: str | None = None) -> Library:
     if found is not None and version in (None, found.version):
         return found
     wanted = version or MIRRORED_VERSION
-    with zipfile.ZipFile(wheel(wanted)) as archive:
+    with zipfile.ZipFile(wheel(wanted, offline=offline)) as archive:
         try:
             return Library(wanted, archive.read(FILE).decode("utf-8"))
         except KeyError as error:
@@ -126,13 +127,23 @@ def _installed() -> Library | None:
     return None
 
 
-def wheel(version: str = MIRRORED_VERSION) -> Path:
+def wheel(version: str = MIRRORED_VERSION, *, offline: bool = False) -> Path:
     """XTuner's wheel, fetched once through pip with the user's own pip configuration; never installed.
 
     Raises:
-        ArtefactError: pip is missing or does not get it.
+        ArtefactError: pip is missing or does not get it, or it would have to be fetched while offline.
     """
-    folder = fetch_once(f"xtuner/{version}", lambda to: _download(version, to), what=f"XTuner {version}")
+
+    def fetch(folder: Path) -> None:
+        if offline:
+            raise ArtefactError(
+                f"XTuner {version} was not fetched before, and nothing may be fetched now.",
+                where=f"xtuner=={version}",
+                hint=f"run once without offline; or {_WITHOUT_NETWORK}",
+            )
+        _download(version, folder)
+
+    folder = fetch_once(f"xtuner/{version}", fetch, what=f"XTuner {version}")
     return next(folder.glob("xtuner-*.whl"))
 
 
@@ -149,10 +160,17 @@ def _download(version: str, folder: Path) -> None:
             f"pip did not fetch {requirement}: {error}.", where="pip download", hint=_WITHOUT_NETWORK
         ) from error
     if result.returncode != 0 or not list(folder.glob("xtuner-*.whl")):
-        lines = [line for line in result.stderr.splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("ERROR")] or lines or ["no wheel came back"]
         raise ArtefactError(
-            f"pip did not fetch {requirement}: {errors[-1].removeprefix('ERROR: ').rstrip('.')}.",
+            f"pip did not fetch {requirement}: {_reason(result.stderr)}.",
             where="pip download",
             hint=_WITHOUT_NETWORK,
         )
+
+
+def _reason(stderr: str) -> str:
+    """pip's last error line; it says `no matching distribution` as well where it reached no index at all."""
+    if "connection broken" in stderr:
+        return "the package index cannot be reached"
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR")] or lines or ["no wheel came back"]
+    return errors[-1].removeprefix("ERROR: ").rstrip(".")

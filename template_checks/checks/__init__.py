@@ -144,6 +144,44 @@ def get_checks(names: tuple[str, ...]) -> list[Check]:
     return [check for check in known.values() if not names or check.name in names]
 
 
+def seen_in(
+    case: Case,
+    cause: Cause,
+    detail: tuple[str, ...],
+    summary: str,
+    place: str,
+    tokens: TokenRange,
+    *,
+    severity: Severity = "blocking",
+    scaffold: str = "",
+) -> Mismatch:
+    """A mismatch of one rendering at some of its tokens.
+
+    Args:
+        case: where it was seen.
+        cause: likely cause.
+        detail: see `Mismatch`.
+        summary: one sentence.
+        place: where, in words.
+        tokens: which tokens of the rendering.
+        severity: blocking unless said otherwise.
+        scaffold: the scaffold at fault, by which the literal it comes from is found.
+    """
+    return Mismatch(
+        severity,
+        cause,
+        detail,
+        summary,
+        place,
+        case.conversation,
+        right=case.rendering,
+        right_name=case.renderer,
+        actual=tokens,
+        window=scaffold,
+        core=scaffold,
+    )
+
+
 def from_difference(case: Case, difference: Difference) -> Mismatch:
     """The mismatch of a case with the reference at one difference; a tail is advisory."""
     return Mismatch(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from template_checks.alignment import common_suffix, tokens_at
 from template_checks.causes import Cause
-from template_checks.checks import Mismatch, NotExercised, Verdict, case_check
+from template_checks.checks import Mismatch, NotExercised, Verdict, case_check, seen_in
 from template_checks.exchange import Case
 from template_checks.rendering import Rendering
 from template_checks.visible import shortened, visible
@@ -62,19 +62,14 @@ def _mismatch(case: Case, rendering: Rendering, message: int, have: str | None, 
     start = next((s.start for s in rendering.contents or () if s.message == message), 0)
     end = next((s.end for s in rendering.contents or () if s.message == message), 0)
     shown = "nothing" if not have else f"“{shortened(visible(have), 30)}”"
-    return Mismatch(
-        "advisory" if own else "blocking",
+    return seen_in(
+        case,
         cause,
         (role, how),
         f"the content of message {message + 1} ({role}) is {how}: “{shortened(visible(want), 30)}” became {shown}",
         f"message {message + 1} ({role})",
-        case.conversation,
-        None,
-        rendering,
-        "",
-        case.renderer,
-        None,
         tokens_at(rendering, start, end),
+        severity="advisory" if own else "blocking",
     )
 
 
@@ -99,23 +94,18 @@ def system_injected(case: Case) -> Verdict:
         plain = plain.replace(token, "")
     if not any(character.isalnum() for character in plain):
         return []
+    at = rendering.text.index(lead)
     own = case.reference is not None and _lead(case, case.reference) == lead
     return [
-        Mismatch(
-            "advisory" if own else "blocking",
+        seen_in(
+            case,
             Cause.INJECTED_SYSTEM,
             (lead,),
             f"text before the first message that nobody wrote: “{shortened(visible(plain), 60)}”",
             "the scaffold before message 1",
-            case.conversation,
-            None if case.is_reference else case.reference,
-            rendering,
-            case.target.config.reference,
-            case.renderer,
-            None,
-            tokens_at(rendering, 0, len(lead)),
-            window=rendering.text[: len(lead)],
-            core=lead,
+            tokens_at(rendering, at, at + len(lead)),
+            severity="advisory" if own else "blocking",
+            scaffold=lead,
         )
     ]
 
@@ -134,4 +124,9 @@ def _lead(case: Case, rendering: Rendering) -> str | None:
     if 0 not in scaffold or later not in scaffold:
         return None
     common = common_suffix(scaffold[0], scaffold[later])
-    return scaffold[0][: len(scaffold[0]) - common]
+    lead = scaffold[0][: len(scaffold[0]) - common]
+    tokenizer = case.target.tokenizer
+    bos = tokenizer.token(tokenizer.bos_id) if tokenizer.bos_id is not None else ""
+    while bos and lead.startswith(bos):  # single-bos counts them
+        lead = lead[len(bos) :]
+    return lead

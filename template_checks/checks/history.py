@@ -72,7 +72,7 @@ def _explain(
     if other.text.startswith(rendering.text) and rendering.has_text:
         role = case.exchange.prefixes[length].messages[case.length].role
         place = scaffold_place(case.conversation, case.length)
-        summary = "same text, different tokens: the end of the prompt merges with what the next message begins with"
+        summary = "the end of the prompt merges with what the next message begins with"
         return Cause.SEAM, (f"before {role}",), summary, "", "", place
     short, long = rendering.segments(case.length), other.segments(length)
     if short is None or long is None:

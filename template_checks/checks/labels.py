@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from template_checks.alignment import TokenRange
 from template_checks.causes import Cause
-from template_checks.checks import Mismatch, NotExercised, Verdict, case_check
-from template_checks.checks.stops import answers
+from template_checks.checks import NotExercised, Verdict, case_check, seen_in
 from template_checks.exchange import Case
 from template_checks.rendering import IGNORE_INDEX, Rendering
 
@@ -26,7 +25,6 @@ def loss_on_answers_only(case: Case) -> Verdict:
     wanted = _wanted(case, rendering)
     if labels is None or wanted is None:
         return NotExercised("no labels, or the answers cannot be located")
-    found = []
     for position, (label, kind) in enumerate(zip(labels, wanted, strict=True)):
         supervised = label != IGNORE_INDEX
         if kind == "either" or supervised == (kind == "answer"):
@@ -34,25 +32,10 @@ def loss_on_answers_only(case: Case) -> Verdict:
         cause = Cause.TRAINED_PROMPT if supervised else Cause.MASKED_ANSWER
         name = case.target.tokenizer.token(rendering.ids[position])
         state = "supervised" if supervised else f"masked with {IGNORE_INDEX}"
-        found.append(
-            Mismatch(
-                "blocking",
-                cause,
-                (kind,),
-                f"token {position} ({name}, {kind}) is {state}",
-                f"token {position}",
-                case.conversation,
-                None,
-                rendering,
-                "",
-                case.renderer,
-                None,
-                TokenRange(position, position + 1),
-            )
-        )
-        if len(found) == 1:
-            break  # one place a rendering is enough: the rest follows from it
-    return found
+        # One place a rendering is enough: the rest follows from it.
+        summary, tokens = f"token {position} ({name}, {kind}) is {state}", TokenRange(position, position + 1)
+        return [seen_in(case, cause, (kind,), summary, f"token {position}", tokens)]
+    return []
 
 
 def _wanted(case: Case, rendering: Rendering) -> list[str] | None:
@@ -63,13 +46,13 @@ def _wanted(case: Case, rendering: Rendering) -> list[str] | None:
     wanted = ["scaffold"] * len(spans)
     for content in rendering.contents:
         message = case.conversation.messages[content.message]
-        masked = ("output_with_loss", "false") in message.extra
-        kind = "answer" if message.role == "assistant" and not masked else f"{message.role} content"
+        kind = "answer" if message.role == "assistant" and not message.masked else f"{message.role} content"
         for n, (start, end) in enumerate(spans):
             if start < end and start < content.end and end > content.start:
                 wanted[n] = kind
     stop_ids = case.target.stop_ids
-    for _, position, _ in answers(case, rendering):
+    for answer in case.answers:
+        position = answer.position
         # Training may end an answer with its own marker and EOS behind it: both stop, and either may be supervised.
         while position is not None and position < len(spans) and rendering.ids[position] in stop_ids:
             wanted[position] = "either"

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container
 
 from template_checks.alignment import TokenRange
 from template_checks.causes import Cause
-from template_checks.checks import Mismatch, NotExercised, Verdict, case_check, target_check
-from template_checks.exchange import Case
+from template_checks.checks import Mismatch, NotExercised, Verdict, case_check, seen_in, target_check
+from template_checks.exchange import Answer, Case
 from template_checks.rendering import IGNORE_INDEX, Rendering, Stop
 from template_checks.target import Target, resolve
 from template_checks.visible import shortened, visible
 
 _NO_ANSWER = "no answer with a stop token behind it could be located"
-
-
-def answers(case: Case, rendering: Rendering) -> Iterator[tuple[int, int | None, bool]]:
-    """(message, position of the first token behind its content, does a token straddle that end) of each answer."""
-    spans = rendering.token_spans
-    if rendering.contents is None or spans is None:
-        return
-    for content in rendering.contents:
-        if case.conversation.messages[content.message].role != "assistant":
-            continue
-        first = next((n for n, (start, _) in enumerate(spans) if start >= content.end), None)
-        straddles = any(start < content.end < end for start, end in spans)
-        yield content.message, first, straddles
 
 
 @case_check("stops", "Each answer is followed at once by a stop token.", purposes=("train",))
@@ -41,47 +28,40 @@ def stop_after_answer(case: Case) -> Verdict:
     rendering = case.rendering
     stop_ids = case.target.stop_ids
     texts = tuple(stop.text for stop in case.target.configured_stops() if stop.by_text and stop.text)
-    found: list[Mismatch] = []
-    exercised = False
-    for message, position, straddles in answers(case, rendering):
-        exercised = True
-        if position is not None and not straddles and rendering.ids[position] in stop_ids:
-            continue
-        end = next(c.end for c in rendering.contents or () if c.message == message)
-        if texts and rendering.text.startswith(texts, end):
-            continue
-        found.append(_no_stop(case, rendering, message, position, end, straddles=straddles))
-    return found if exercised else NotExercised(_NO_ANSWER)
+    if not case.answers:
+        return NotExercised(_NO_ANSWER)
+    return [
+        _no_stop(case, answer)
+        for answer in case.answers
+        if not _stops(rendering, answer, stop_ids) and not rendering.text.startswith(texts, answer.end)
+    ]
 
 
-def _no_stop(
-    case: Case, rendering: Rendering, message: int, position: int | None, end: int, *, straddles: bool
-) -> Mismatch:
-    follows = rendering.text[end : end + 24]
+def _stops(rendering: Rendering, answer: Answer, stop_ids: Container[int]) -> bool:
+    return answer.position is not None and not answer.straddled and rendering.ids[answer.position] in stop_ids
+
+
+def _no_stop(case: Case, answer: Answer) -> Mismatch:
+    rendering = case.rendering
+    until = min((c.start for c in rendering.contents or () if c.start >= answer.end), default=len(rendering.text))
+    follows = rendering.text[answer.end : min(until, answer.end + 24)]
     known = ", ".join(f"{case.target.tokenizer.token(i)} ({i})" for i in sorted(case.target.stop_ids))
-    last = message == len(case.conversation.messages) - 1
-    if straddles:
-        summary = f"the end of answer {message + 1} and what follows are one token"
-    elif position is None:
-        summary = f"nothing follows answer {message + 1}"
+    last = answer.message == len(case.conversation.messages) - 1
+    if answer.straddled:
+        summary = f"the end of answer {answer.message + 1} and what follows are one token"
+    elif answer.position is None:
+        summary = f"nothing follows answer {answer.message + 1}"
     else:
-        summary = f"answer {message + 1} is followed by “{shortened(visible(follows), 20)}”, no stop token"
-    at = len(rendering.ids) if position is None else position
-    return Mismatch(
-        "blocking",
+        summary = f"answer {answer.message + 1} is followed by “{shortened(visible(follows), 20)}”, no stop token"
+    at = len(rendering.ids) if answer.position is None else answer.position
+    return seen_in(
+        case,
         Cause.MISSING_STOP,
-        ("straddles" if straddles else "last" if last else "inner", follows if position is not None else ""),
+        ("straddled" if answer.straddled else "last" if last else "inner", "" if answer.position is None else follows),
         f"{summary}; stop tokens here: {known}",
-        f"after message {message + 1} (assistant)",
-        case.conversation,
-        None,
-        rendering,
-        "",
-        case.renderer,
-        None,
+        f"after message {answer.message + 1} (assistant)",
         TokenRange(at, min(at + 1, len(rendering.ids))),
-        window=follows,
-        core=follows,
+        scaffold=follows,
     )
 
 
@@ -101,38 +81,24 @@ def stop_trained(case: Case) -> Verdict:
     if labels is None:
         return NotExercised("the renderer gives no labels")
     stop_ids = case.target.stop_ids
-    spans = rendering.token_spans or []
     found, exercised = [], False
-    for message, position, _ in answers(case, rendering):
-        if position is None or rendering.ids[position] not in stop_ids:
-            continue
-        if _masked_on_purpose(case, message):
+    for answer in case.answers:
+        position = answer.position
+        if (
+            position is None
+            or rendering.ids[position] not in stop_ids
+            or case.conversation.messages[answer.message].masked
+        ):
             continue
         exercised = True
         if labels[position] == IGNORE_INDEX:
-            found.append(
-                Mismatch(
-                    "blocking",
-                    Cause.STOP_NOT_TRAINED,
-                    (str(rendering.ids[position]),),
-                    f"{case.target.tokenizer.token(rendering.ids[position])} after answer {message + 1} has label "
-                    f"{IGNORE_INDEX}: the model never learns to stop",
-                    f"token {position}",
-                    case.conversation,
-                    None,
-                    rendering,
-                    "",
-                    case.renderer,
-                    None,
-                    TokenRange(position, position + 1),
-                    window=rendering.text[spans[position][0] : spans[position][1]] if spans else "",
-                )
+            name = case.target.tokenizer.token(rendering.ids[position])
+            summary = (
+                f"{name} after answer {answer.message + 1} has label {IGNORE_INDEX}: the model never learns to stop"
             )
+            tokens = TokenRange(position, position + 1)
+            found.append(seen_in(case, Cause.STOP_NOT_TRAINED, (name,), summary, f"token {position}", tokens))
     return found if exercised else NotExercised(_NO_ANSWER)
-
-
-def _masked_on_purpose(case: Case, message: int) -> bool:
-    return ("output_with_loss", "false") in case.conversation.messages[message].extra
 
 
 @case_check(
@@ -155,42 +121,31 @@ def stop_served(case: Case) -> Verdict:
     halts = {resolve(stop, tokenizer) for stop in served.stops}
     texts = [stop.text for stop in served.stops if stop.by_text and stop.text]
     found, exercised = [], False
-    for name, length, rendering in _trainings(case):
-        training = Case(case.exchange, name, "train", length)
-        for message, position, straddles in answers(training, rendering):
-            if position is None or straddles or not _is_taught(case.target, rendering.ids[position]):
+    for training in _trainings(case):
+        for answer in training.answers:
+            position = answer.position
+            if position is None or answer.straddled:
+                continue
+            taught = training.rendering.ids[position]
+            if not _is_taught(case.target, taught):
                 continue
             exercised = True
-            taught = rendering.ids[position]
             if taught in halts or tokenizer.token(taught) in texts:
                 continue
             where = ", ".join(f"{_stop_name(stop, case.target)} from {stop.source}" for stop in served.stops)
-            found.append(
-                Mismatch(
-                    "blocking",
-                    Cause.STOP_NOT_SERVED,
-                    (str(taught),),
-                    f"{name} teaches {tokenizer.token(taught)} ({taught}) after an answer; {case.renderer} halts only "
-                    f"on {where or 'nothing'}",
-                    f"after message {message + 1} (assistant)",
-                    training.conversation,
-                    None,
-                    rendering,
-                    "",
-                    name,
-                    None,
-                    TokenRange(position, position + 1),
-                )
+            summary = (
+                f"{training.renderer} teaches {tokenizer.token(taught)} ({taught}) after an answer; "
+                f"{case.renderer} halts only on {where or 'nothing'}"
             )
+            place, tokens = f"after message {answer.message + 1} (assistant)", TokenRange(position, position + 1)
+            found.append(seen_in(training, Cause.STOP_NOT_SERVED, (str(taught),), summary, place, tokens))
     return found if exercised else NotExercised("no training rendering teaches a stop token")
 
 
-def _trainings(case: Case) -> Iterator[tuple[str, int, Rendering]]:
+def _trainings(case: Case) -> list[Case]:
     """Training renderings that continue this prompt by one answer."""
-    for name in case.exchange.names:
-        rendering = case.rendering_of(name, case.length + 1)
-        if rendering is not None and case.exchange.prefixes[case.length + 1].purpose == "train":
-            yield name, case.length + 1, rendering
+    found = [case.exchange.case(name, case.length + 1) for name in case.exchange.names]
+    return [other for other in found if other and other.purpose == "train" and isinstance(other.result, Rendering)]
 
 
 def _is_taught(target: Target, index: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from template_checks.alignment import TokenRange
 from template_checks.causes import Cause
-from template_checks.checks import Mismatch, NotExercised, Verdict, case_check, from_difference, target_check
+from template_checks.checks import Mismatch, NotExercised, Verdict, case_check, from_difference, seen_in, target_check
 from template_checks.exchange import Case
 from template_checks.renderers import Renderer
 from template_checks.rendering import Rendering
@@ -92,21 +92,14 @@ def single_bos(case: Case) -> Verdict:
         summary = "BOS stands again before a later turn" if per_turn else "BOS stands twice at the start"
     name = tokenizer.token(tokenizer.bos_id or 0)
     return [
-        Mismatch(
-            "blocking",
+        seen_in(
+            case,
             cause,
             (summary,),
             f"{summary} ({name}, token {at})" if positions else f"{summary} ({name})",
             "the start" if at <= 1 else f"token {at}",
-            case.conversation,
-            case.reference,
-            rendering,
-            case.target.config.reference,
-            case.renderer,
-            TokenRange(0, 0) if not positions else None,
             TokenRange(at, at + (1 if positions else 0)),
-            window=rendering.text[:24],
-            core=name,
+            scaffold=name,
         )
     ]
 

@@ -42,13 +42,14 @@ OptionsType = type[RendererOptions]
 class Context:
     """What a renderer may use of its target.
 
-    `folder` is what relative paths are relative to. `stop_ids` are the ids of the model's generation config, with
+    `folder` is what relative paths are relative to; `offline` forbids fetching. `stop_ids` are the ids of the model's generation config, with
     their source; None where the target has no generation config.
     """
 
     tokenizer: Tokenizer
     folder: Path
     system: str | None = None
+    offline: bool = False
     stop_ids: tuple[Stop, ...] | None = None
 
 
@@ -75,8 +76,8 @@ class Renderer(ABC):
     type: ClassVar[str]
     summary: ClassVar[str]
     Options: ClassVar[OptionsType] = RendererOptions
-    purposes: ClassVar[frozenset[Purpose]] = frozenset({"train", "generate"})
-    gives_labels: ClassVar[bool] = False
+    purposes: frozenset[Purpose] = frozenset({"train", "generate"})
+    gives_labels: bool = False
 
     def __init__(self, name: str, options: Any, context: Context) -> None:
         """Set up what every renderer has."""
