@@ -336,27 +336,6 @@ class TestSystem:
         assert make(source).render(one, "generate").text == "<|im_start|>system\nDefault<|im_end|>\na"
         assert make(source, system="S").render(one, "generate").text == "<|im_start|>system\nS<|im_end|>\na"
 
-
-MODULE = """
-    import streamlit as st
-
-    if "messages" not in st.session_state:
-        st.session_state["messages"] = []
-    for m in st.session_state.messages:
-        st.chat_message(m["role"]).write(m["content"])
-
-    if prompt := st.chat_input():
-        st.session_state.messages.append({"role": "user", "content": prompt})
-        with st.chat_message("assistant"):
-            text = tokenizer.apply_chat_template(
-                st.session_state.messages, tokenize=False, add_generation_prompt=True
-            )
-            inputs = tokenizer([text], return_tensors="pt").to(model.device)
-            out = model.generate(**inputs, max_new_tokens=512)
-        st.session_state.messages.append({"role": "assistant", "content": out})
-"""
-
-
     def test_text_box(self, make: Make) -> None:
         """A box for the system prompt is not the box for the message."""
         source = """
@@ -377,6 +356,26 @@ MODULE = """
         assert make(source, system="S").render(TALK, "generate").text == "SHi<sep>Yo<sep>Bye<sep>"
         asked = make(source.replace("st.chat_input()", 'st.text_input("You:")'))
         assert asked.render(TALK, "generate").text == "FirstHi<sep>Yo<sep>Bye<sep>"
+
+
+MODULE = """
+    import streamlit as st
+
+    if "messages" not in st.session_state:
+        st.session_state["messages"] = []
+    for m in st.session_state.messages:
+        st.chat_message(m["role"]).write(m["content"])
+
+    if prompt := st.chat_input():
+        st.session_state.messages.append({"role": "user", "content": prompt})
+        with st.chat_message("assistant"):
+            text = tokenizer.apply_chat_template(
+                st.session_state.messages, tokenize=False, add_generation_prompt=True
+            )
+            inputs = tokenizer([text], return_tensors="pt").to(model.device)
+            out = model.generate(**inputs, max_new_tokens=512)
+        st.session_state.messages.append({"role": "assistant", "content": out})
+"""
 
 
 class TestChatTemplate:
@@ -640,7 +639,7 @@ class TestErrors:
         with pytest.raises(UsageError) as caught:
             make(STREAMLIT, function="combine_histroy")
         assert "did you mean 'combine_history'?" in said(caught.value)
-        with pytest.raises(UsageError, match="does not read st.session_state.nothing"):
+        with pytest.raises(UsageError, match=r"does not read st\.session_state\.nothing"):
             make(STREAMLIT, session_key="nothing")
 
     def test_failure_while_rendering(self, make: Make) -> None:

@@ -224,6 +224,8 @@ class WebUIRenderer(Renderer):
         for key, line in chosen.session_lines.items():
             if chosen.session.get(key) == self.context.system and self.context.system is not None:
                 self.notes.append(f"st.session_state.{key} (line {line}) is given the deployment's system prompt")
+        for name in chosen.system_arguments if self.context.system is not None else ():
+            self.notes.append(f"parameter {name} of {chosen.builder.name} is given the deployment's system prompt")
         if not chosen.kinds & {"messages", "pairs", "request"}:
             self.notes.append("the script sends the last message only, no history")
 

@@ -12,12 +12,16 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from template_checks.causes import Cause
 from template_checks.record import Line
 from template_checks.views.strip import strip_lines
 from template_checks.visible import shortened, visible
 
 _ORDER = ("same-tokens", "same-text", "stop-served", "stop-after-answer")
 """Which check of a group is shown in full: the one whose strip says most."""
+
+_ONCE = {cause.value for cause in (Cause.INJECTED_SYSTEM, Cause.DUPLICATED_BOS, Cause.MISSING_BOS, Cause.SEAM)}
+"""Causes that a renderer has once, whichever check sees them: their findings are one group."""
 
 _SIGNS = {
     "pass": ("✓", "green"),
@@ -56,7 +60,9 @@ def show(lines: Iterable[Line], console: Console) -> None:
         show_finding(group, console)
     outcomes = [line for line in record if line["kind"] == "outcome"]
     for target in dict.fromkeys(line["target"] for line in outcomes):
-        _show_matrix(target, [line for line in outcomes if line["target"] == target], console)
+        known = header["targets"].get(target, {}) if header else {}
+        renderers = [*known.get("renderers", ()), *known.get("broken", ())]
+        _show_matrix(target, renderers, [line for line in outcomes if line["target"] == target], console)
     _show_footer(header, footer, console)
 
 
@@ -92,12 +98,18 @@ def grouped(findings: list[Line]) -> list[list[Line]]:
     """Findings of one renderer with one cause and place, the most telling first; worst groups first."""
     groups: dict[tuple[Any, ...], list[Line]] = {}
     for finding in findings:
-        place = finding["location"] or finding["scaffold"]
-        key = (finding["target"], finding["renderer"], finding["cause"], place)
+        scaffold = None if finding["cause"] in _ONCE else finding["scaffold"]
+        key = (finding["target"], finding["renderer"], finding["cause"], scaffold)
         groups.setdefault(key, []).append(finding)
     for group in groups.values():
         group.sort(key=_telling)
-    return sorted(groups.values(), key=lambda group: (_worst(group), group[0]["renderer"] or ""))
+    return sorted(groups.values(), key=_order)
+
+
+def _order(group: list[Line]) -> tuple[Any, ...]:
+    """Worst first, then by target and renderer, then by where the rendering parts."""
+    first = group[0]
+    return _worst(group), first["target"], first["renderer"] or "", first["first_difference"] or 0
 
 
 def _telling(finding: Line) -> tuple[int, int, int, str]:
@@ -184,8 +196,7 @@ def _show_facts(group: list[Line], console: Console) -> None:
             console.print(Text(" " * indent + line))
 
 
-def _show_matrix(target: str, outcomes: list[Line], console: Console) -> None:
-    renderers = list(dict.fromkeys(line["renderer"] for line in outcomes if line["renderer"]))
+def _show_matrix(target: str, renderers: list[str], outcomes: list[Line], console: Console) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(Text(target, style="bold"))
     for renderer in renderers:

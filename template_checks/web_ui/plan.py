@@ -17,8 +17,8 @@ from template_checks.web_ui.script import (
     Script,
     is_tokenizer,
     last_name,
-    text_of,
     parameters,
+    text_of,
 )
 from template_checks.web_ui.settings import initial_session
 from template_checks.web_ui.shapes import (

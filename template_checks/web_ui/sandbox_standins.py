@@ -165,6 +165,20 @@ class Streamlit:
 
     toggle = checkbox
 
+    def slider(
+        self, label: str = "", min_value: Any = 0, max_value: Any = 100, value: Any = None, *_: Any, **__: Any
+    ) -> Any:
+        """As the page starts: at its lowest where nothing else is said."""
+        return min_value if value is None else value
+
+    number_input = slider
+
+    def selectbox(self, label: str = "", options: Any = (), index: Any = 0, *_: Any, **__: Any) -> Any:
+        """As the page starts."""
+        return None if index is None else list(options)[index]
+
+    radio = selectbox
+
 
 class Tokenizer:
     """Stands in for the script's tokenizer; the host has the real one."""

@@ -133,7 +133,8 @@ def _system_widget(script: Script) -> Any:
         keywords = {keyword.arg: keyword.value for keyword in call.keywords}
         label = text_of(keywords.get("label")) or ""
         if last_name(call.func) in {"Textbox", "TextArea"} and "system" in label.lower():
-            return script.constant(keywords.get("value") or (call.args[0] if call.args else None))
+            value = keywords.get("value") or (call.args[0] if call.args else None)
+            return "" if value is None else script.constant(value)
     return MISSING
 
 
