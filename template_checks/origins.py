@@ -6,7 +6,6 @@ from template_checks.checks import Mismatch
 from template_checks.rendering import Origin
 from template_checks.target import Target
 
-
 _TELLING = 8
 """Characters from which on a literal inside a longer difference says where that comes from."""
 

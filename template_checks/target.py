@@ -63,6 +63,11 @@ class Target:
             ids.setdefault(self.tokenizer.eos_id, "eos_token of the tokenizer")
         return ids
 
+    @cached_property
+    def stop_texts(self) -> tuple[str, ...]:
+        """Stops that somebody matches in text."""
+        return tuple(stop.text for stop in self.configured_stops() if stop.by_text and stop.text)
+
     def close(self) -> None:
         """Give back what renderers hold."""
         for renderer in self.renderers.values():

@@ -159,6 +159,16 @@ def test_definitions_may_be_classes(make: Make) -> None:
     assert (sandbox.call(inputs()).text or "").startswith("userrTurn(")
 
 
+def test_harmless_modules(make: Make) -> None:
+    before = "import copy, datetime, json, math, re, string"
+    body = """
+        day = datetime.datetime.strptime("2024-02-01", "%Y-%m-%d").strftime("%d/%m")
+        data = copy.deepcopy(json.loads('{"a": [1]}'))
+        return day + re.sub("a+", "b", text) + str(data) + string.digits + str(math.floor(1.5))
+    """
+    assert make(body, before).call(inputs()).text == "01/02b{'a': [1]}01234567891"
+
+
 def test_audit_hook_refuses_what_the_reading_misses(make: Make) -> None:
     """A way past the reading, made here on purpose, still meets the hook."""
     sandbox = make("return str(leak)")

@@ -229,6 +229,8 @@ class TestConcatenation:
         )
         renderer = make(source)
         assert renderer.render(Conversation.of(("user", " a ")), "generate").text.startswith("<|im_start|>user\na<")
+        with pytest.raises(Unsupported, match="sends nothing for this message"):
+            renderer.render(Conversation.of(("user", "")), "generate")
 
     def test_message_appended_before_the_call(self, make: Make) -> None:
         """A user message that is appended first and then given again stands twice."""

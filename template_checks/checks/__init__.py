@@ -19,8 +19,8 @@ from template_checks.errors import UsageError
 from template_checks.rendering import Rendering
 
 if TYPE_CHECKING:
-    from template_checks.alignment import TokenRange
     from template_checks.divergence import Difference
+    from template_checks.divergence.alignment import TokenRange
     from template_checks.exchange import Case
     from template_checks.renderers import Renderer
     from template_checks.target import Target

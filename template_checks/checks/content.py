@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from template_checks.alignment import common_suffix, tokens_at
 from template_checks.causes import Cause
 from template_checks.checks import Mismatch, NotExercised, Verdict, case_check, seen_in
+from template_checks.divergence.alignment import common_suffix, tokens_at
 from template_checks.exchange import Case
 from template_checks.rendering import Rendering
 from template_checks.visible import shortened, visible

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from template_checks.alignment import TokenRange, common_prefix, common_suffix
 from template_checks.causes import Cause
 from template_checks.checks import Mismatch, NotExercised, Verdict, case_check
 from template_checks.divergence import scaffold_place
+from template_checks.divergence.alignment import TokenRange, common_prefix, common_suffix
 from template_checks.exchange import Case
 from template_checks.rendering import Rendering
 from template_checks.visible import shortened, spell_out, visible

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from template_checks.alignment import TokenRange
 from template_checks.causes import Cause
 from template_checks.checks import NotExercised, Verdict, case_check, seen_in
+from template_checks.divergence.alignment import TokenRange
 from template_checks.exchange import Case
 from template_checks.rendering import IGNORE_INDEX, Rendering
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from template_checks.alignment import TokenRange
 from template_checks.causes import Cause
 from template_checks.checks import Mismatch, NotExercised, Verdict, case_check, seen_in, target_check
+from template_checks.divergence.alignment import TokenRange
 from template_checks.exchange import Answer, Case
+from template_checks.renderers import Served
 from template_checks.rendering import IGNORE_INDEX, Rendering, Stop
 from template_checks.target import Target, resolve
 from template_checks.visible import shortened, visible
@@ -27,13 +28,12 @@ def stop_after_answer(case: Case) -> Verdict:
     """
     rendering = case.rendering
     stop_ids = case.target.stop_ids
-    texts = tuple(stop.text for stop in case.target.configured_stops() if stop.by_text and stop.text)
     if not case.answers:
         return NotExercised(_NO_ANSWER)
     return [
         _no_stop(case, answer)
         for answer in case.answers
-        if not _stops(rendering, answer, stop_ids) and not rendering.text.startswith(texts, answer.end)
+        if not _stops(rendering, answer, stop_ids) and not rendering.text.startswith(case.target.stop_texts, answer.end)
     ]
 
 
@@ -117,29 +117,27 @@ def stop_served(case: Case) -> Verdict:
     served = case.target.renderers[case.renderer].served
     if served is None or served.unknown is not None:
         return NotExercised(served.unknown if served and served.unknown else "it is no serving side")
-    tokenizer = case.target.tokenizer
-    halts = {resolve(stop, tokenizer) for stop in served.stops}
-    texts = [stop.text for stop in served.stops if stop.by_text and stop.text]
+    halts = {resolve(stop, case.target.tokenizer) for stop in served.stops}
+    texts = {stop.text for stop in served.stops if stop.by_text}
     found, exercised = [], False
     for training in _trainings(case):
         for answer in training.answers:
-            position = answer.position
-            if position is None or answer.straddled:
-                continue
-            taught = training.rendering.ids[position]
-            if not _is_taught(case.target, taught):
+            taught = _taught(training, answer)
+            if taught is None:
                 continue
             exercised = True
-            if taught in halts or tokenizer.token(taught) in texts:
-                continue
-            where = ", ".join(f"{_stop_name(stop, case.target)} from {stop.source}" for stop in served.stops)
-            summary = (
-                f"{training.renderer} teaches {tokenizer.token(taught)} ({taught}) after an answer; "
-                f"{case.renderer} halts only on {where or 'nothing'}"
-            )
-            place, tokens = f"after message {answer.message + 1} (assistant)", TokenRange(position, position + 1)
-            found.append(seen_in(training, Cause.STOP_NOT_SERVED, (str(taught),), summary, place, tokens))
-    return found if exercised else NotExercised("no training rendering teaches a stop token")
+            if taught.id not in halts and taught.text not in texts:
+                found.append(_not_served(case, training, answer, taught, served))
+    return found if exercised else NotExercised("no training rendering teaches a stop")
+
+
+def _not_served(case: Case, training: Case, answer: Answer, taught: Stop, served: Served) -> Mismatch:
+    where = ", ".join(f"{_stop_name(stop, case.target)} from {stop.source}" for stop in served.stops)
+    name = f"{taught.text} ({taught.id})" if taught.id is not None else f"“{taught.text}”, which is no token,"
+    summary = f"{training.renderer} teaches {name} after an answer; {case.renderer} halts only on {where or 'nothing'}"
+    at = len(training.rendering.ids) if answer.position is None else answer.position
+    place = f"after message {answer.message + 1} (assistant)"
+    return seen_in(training, Cause.STOP_NOT_SERVED, (taught.text or "",), summary, place, TokenRange(at, at + 1))
 
 
 def _trainings(case: Case) -> list[Case]:
@@ -148,9 +146,19 @@ def _trainings(case: Case) -> list[Case]:
     return [other for other in found if other and other.purpose == "train" and isinstance(other.result, Rendering)]
 
 
-def _is_taught(target: Target, index: int) -> bool:
-    """Only what can be a stop is one: a control token, or an id configured as a stop."""
-    return index in target.stop_ids or index in target.tokenizer.control_tokens.values()
+def _taught(training: Case, answer: Answer) -> Stop | None:
+    """What training teaches as the end of this answer; None where nothing there can be a stop.
+
+    One token can be: a control token, or an id configured as a stop. So can a string of several tokens that somebody
+    is known to look for in text.
+    """
+    target, rendering = training.target, training.rendering
+    if answer.position is not None and not answer.straddled:
+        index = rendering.ids[answer.position]
+        if index in target.stop_ids or index in target.tokenizer.control_tokens.values():
+            return Stop(training.renderer, id=index, text=target.tokenizer.token(index))
+    text = next((text for text in target.stop_texts if rendering.text.startswith(text, answer.end)), None)
+    return Stop(training.renderer, text=text) if text else None
 
 
 def _stop_name(stop: Stop, target: Target) -> str:

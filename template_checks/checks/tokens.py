@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from template_checks.alignment import TokenRange
 from template_checks.causes import Cause
 from template_checks.checks import Mismatch, NotExercised, Verdict, case_check, from_difference, seen_in, target_check
+from template_checks.divergence.alignment import TokenRange
 from template_checks.exchange import Case
 from template_checks.renderers import Renderer
 from template_checks.rendering import Rendering

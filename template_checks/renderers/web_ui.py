@@ -106,7 +106,9 @@ class WebUIRenderer(Renderer):
                     text = built.text if built.template is None else self._apply_template(*built.template)
                 except Unsupported:
                     continue
-                if PROBE not in (text or ""):
+                if text is None:
+                    raise RenderError("it gives back nothing")
+                if PROBE not in text:
                     raise RenderError("the prompt does not hold the user's message")
         except BaseException:
             sandbox.close()
@@ -154,7 +156,8 @@ class WebUIRenderer(Renderer):
         built = self._sandbox.call(self.plan.inputs(conversation))
         if built.template is not None:
             return self._apply_template(*built.template), False
-        assert built.text is not None
+        if built.text is None:
+            raise Unsupported("the script sends nothing for this message")
         if self.options.tokenize is None and built.add_special_tokens is not None:
             return built.text, built.add_special_tokens
         return built.text, self._special is not None and bool(self._special.value)
@@ -226,6 +229,8 @@ class WebUIRenderer(Renderer):
                 self.notes.append(f"st.session_state.{key} (line {line}) is given the deployment's system prompt")
         for name in chosen.system_arguments if self.context.system is not None else ():
             self.notes.append(f"parameter {name} of {chosen.builder.name} is given the deployment's system prompt")
+        if "datetime" in chosen.program.modules:
+            self.notes.append("the prompt builder uses datetime: its prompt may change from one day to the next")
         if not chosen.kinds & {"messages", "pairs", "request"}:
             self.notes.append("the script sends the last message only, no history")
 

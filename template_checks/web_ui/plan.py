@@ -191,8 +191,7 @@ def _plan(
     program, kept = isolate(script, entry, target or scope, tokenizer)
     nodes: tuple[ast.stmt, ...] = (*kept, entry)
     body = ast.Module(body=list(nodes), type_ignores=[])
-    names = [argument.arg for argument in entry.args.kwonlyargs]
-    given = names if target is not None else [n for n in names if n in _given(script, builder.scope)]
+    given = [a.arg for a in entry.args.kwonlyargs if target is not None or a.arg in _given(script, scope)]
     arguments = {} if isinstance(scope, ast.Module) else _kinds(script, scope, given)
     key, kind = session_list(script, body, choices)
     session, lines = session_values(script, body, key, choices)
@@ -200,7 +199,6 @@ def _plan(
     program = replace(program, system=choices.system, boxes_ask=boxes_ask)
     template = any(c.func.attr == "apply_chat_template" for c in _calls(body) if isinstance(c.func, ast.Attribute))
     greeting = initial_session(script, key) if key is not None and kind == "messages" else None
-    greeting = greeting if greeting is not None and greeting.value else None
     roles = find_roles(script, nodes, template=template)
     own_system = any(is_system_literal(n, roles) for n in ast.walk(body)) or greets_as_system(greeting, roles)
     messages = kind == "messages" or bool({"messages", "request"} & set(arguments.values()))
@@ -214,7 +212,7 @@ def _plan(
         session_kind=kind,
         session=session,
         session_lines=lines,
-        greeting=greeting,
+        greeting=greeting if greeting and greeting.value else None,
         roles=roles,
         names=role_names(script, builder, roles, choices) if messages else {},
         template=template,

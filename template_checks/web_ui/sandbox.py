@@ -76,8 +76,9 @@ class Inputs:
 class Built:
     """What the builder made.
 
-    Either `text`, with `add_special_tokens` where the builder itself called the tokenizer; or `template`, the
-    (messages, keyword arguments) of an `apply_chat_template` call that tokenizes.
+    Nothing at all where the app does not send such a message (an empty one, say). Else either `text`, with
+    `add_special_tokens` where the builder itself called the tokenizer; or `template`, the (messages, keyword
+    arguments) of an `apply_chat_template` call that tokenizes.
     """
 
     text: str | None = None

@@ -134,6 +134,8 @@ class Worker:
         return namespace
 
     def _import(self, name: str, _g: Any = None, _l: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+        if name in {"time", "_strptime"} and isinstance(fromlist, list):
+            return None  # datetime's own C code; it takes the loaded module, whatever is given back
         if level or name not in self._modules:
             raise RefusedError(f"it imports {name or '.'}, which is not run here")
         return self._modules[name]
@@ -157,7 +159,7 @@ class Worker:
                     next(result, None)  # a generator runs only when it is read
         except Captured as captured:
             return captured.answer
-        if not isinstance(result, str):
+        if not isinstance(result, (str, type(None))):
             return {"error": f"it gives back {type(result).__name__}, not a text", "line": None}
         return {"text": result, "add_special_tokens": None}
 

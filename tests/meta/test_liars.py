@@ -58,6 +58,26 @@ def served(*stops: Stop) -> Callable[[], Target]:
     return lambda: make_target(lambda context: [TextRenderer("other", context, chatml, served=Served(stops))])
 
 
+def eoa(*stops: Stop) -> Callable[[], Target]:
+    """Training as for the first InternLM: answers end with `<eoa>`, which InternLM2 has no token for."""
+
+    def parts(messages: Messages) -> list[tuple[str, str]]:
+        return [(kind, "<eoa>" if kind == "STOP" else text) for kind, text in chatml_parts(messages)]
+
+    def build(context: Context) -> list[Renderer]:
+        training = LabelRenderer("training", context, parts)
+        training.taught = (Stop("template", text="<eoa>", by_text=True),)
+        return [training, TextRenderer("other", context, eoa_text, served=Served(stops))]
+
+    return lambda: make_target(build, reference=eoa_text)
+
+
+def eoa_text(messages: Messages, purpose: str) -> str:
+    ends = {"assistant": "<eoa>"}
+    text = "".join(f"<|im_start|>{m['role']}\n{m['content']}{ends.get(m['role'], '<|im_end|>')}\n" for m in messages)
+    return "<s>" + text + ("<|im_start|>assistant\n" if purpose == "generate" else "")
+
+
 def without_bos(messages: Messages, purpose: str) -> str:
     return chatml(messages, purpose).removeprefix("<s>")
 
@@ -252,6 +272,13 @@ LIARS = [
         Cause.STOP_NOT_SERVED,
         served(),
         served(Stop("server.py:1", text="<|im_end|>", by_text=True)),
+    ),
+    Liar(
+        "training teaches a string, the server halts on ids",
+        "stop-served",
+        Cause.STOP_NOT_SERVED,
+        eoa(Stop("server.py:1", id=im_end)),
+        eoa(Stop("server.py:1", text="<eoa>", by_text=True)),
     ),
     Liar(
         "stop is four tokens",

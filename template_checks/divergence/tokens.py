@@ -1,0 +1,116 @@
+"""Differences of ids that the texts do not explain: same text, different tokens."""
+
+from __future__ import annotations
+
+from template_checks.causes import Cause
+from template_checks.divergence.alignment import Run, TokenRange, parted
+from template_checks.divergence.model import Core, Difference, Sides, scaffold_place
+from template_checks.rendering import CharSpan, Rendering
+from template_checks.visible import shortened, spell_out
+
+
+class TokenComparison:
+    """Compares ids over the text that both renderings share.
+
+    Args:
+        sides: the two renderings.
+        cores: the characters in which the texts differ.
+        skip: how many leading BOS each side has: they are judged apart.
+    """
+
+    def __init__(self, sides: Sides, cores: list[Core], skip: tuple[int, int]) -> None:
+        """Nothing is compared yet."""
+        self.sides = sides
+        self.cores = cores
+        self.skip = skip
+
+    def differences(self) -> list[Difference]:
+        """Where the ids part although the text is the same, in order."""
+        if self.sides.expected.ids == self.sides.actual.ids:
+            return []
+        groups = parted(self.sides.expected, self.sides.actual, self._runs(), self.skip)
+        return [self._token_difference(left, right) for left, right in groups]
+
+    def _runs(self) -> list[Run]:
+        """The text both share: what lies between the differences in the text."""
+        ends = (len(self.sides.expected.text), len(self.sides.actual.text))
+        runs, left, right = [], 0, 0
+        for want, have in [*sorted(self.cores), ((ends[0], ends[0]), (ends[1], ends[1]))]:
+            if want[0] > left and want[0] - left == have[0] - right:
+                runs.append(Run((left, want[0]), (right, have[0]), bool(left or right), want[0] < ends[0]))
+            left, right = want[1], have[1]
+        return runs
+
+    def _token_difference(self, left: TokenRange, right: TokenRange) -> Difference:
+        left_text, left_span = _text_of(self.sides.expected, left)
+        right_text, right_span = _text_of(self.sides.actual, right)
+        place, between = self._locate(right_span or left_span, right_span is not None)
+        if self._is_tail(left, right):
+            cause, summary = Cause.TAIL, "ids differ only after the last stop token"
+        elif left_text is not None and left_text == right_text:
+            at_seam = self._at_seam(self.sides.expected, left_span) or self._at_seam(self.sides.actual, right_span)
+            cause = Cause.SEAM if at_seam else Cause.OTHER_TOKENS
+            summary = f"{shortened(spell_out(left_text), 40)}: {_count(left)} on one side, {_count(right)} on the other"
+            if at_seam:
+                summary += (
+                    ", which tokenizes in pieces" if self.sides.actual.seams else "; the first tokenizes in pieces"
+                )
+        elif left_text == "" or right_text == "":
+            extra = right_text == "" and right.end > right.start
+            cause = Cause.EXTRA_SCAFFOLD if extra else Cause.MISSING_SCAFFOLD
+            ids = self.sides.actual.ids[slice(*right)] if extra else self.sides.expected.ids[slice(*left)]
+            names = " ".join(self.sides.tokenizer.token(i) for i in ids)
+            summary = f"{names} is {'added by the system' if extra else 'missing'}"
+            between = f"{between}: {names}"
+        else:
+            cause, summary = Cause.UNKNOWN, "the ids differ"
+        return Difference(cause, (between,), summary, place, left, right, in_text=False)
+
+    def _is_tail(self, left: TokenRange, right: TokenRange) -> bool:
+        if self.sides.conversation.purpose != "train":
+            return False
+        controls = set(self.sides.tokenizer.control_tokens.values())
+        end = self._last_content_end(self.sides.actual)
+        spans = self.sides.actual.token_spans
+        if end is None or spans is None:
+            return False
+        stop = next((n for n, i in enumerate(self.sides.actual.ids) if i in controls and spans[n][0] >= end), None)
+        return stop is not None and right.start > stop and left.end == len(self.sides.expected.ids)
+
+    def _last_content_end(self, rendering: Rendering) -> int | None:
+        return rendering.contents[-1].end if rendering.contents else None
+
+    def _at_seam(self, rendering: Rendering, span: CharSpan | None) -> bool:
+        return span is not None and any(span[0] <= seam <= span[1] for seam in rendering.seams)
+
+    def _locate(self, span: CharSpan | None, in_actual: bool) -> tuple[str, str]:
+        """Place for the reader and place without numbers."""
+        rendering = self.sides.actual if in_actual else self.sides.expected
+        segments = rendering.segments(len(self.sides.conversation.messages))
+        if segments is None or span is None:
+            return "the text", "not located"
+        touched = [s for s in segments if s.start < max(span[1], span[0] + 1) and s.end > span[0]]
+        scaffold = next((s for s in touched if s.kind == "scaffold"), None)
+        if scaffold is None:
+            content = touched[0] if touched else segments[-1]
+            role = (*self.sides.conversation.roles, "end")[content.message]
+            return f"inside message {content.message + 1} ({role})", f"content {role}"
+        place = scaffold_place(self.sides.conversation, scaffold.message)
+        return place, self.sides.between(scaffold.message)
+
+
+def _text_of(rendering: Rendering, tokens: TokenRange) -> tuple[str | None, CharSpan | None]:
+    spans = rendering.token_spans
+    if spans is None:
+        return None, None
+    covered = spans[slice(*tokens)]
+    if not covered:
+        at = spans[tokens.start][0] if tokens.start < len(spans) else len(rendering.text)
+        return "", (at, at)
+    start, end = covered[0][0], max(span[1] for span in covered)
+    return rendering.text[start:end], (start, end)
+
+
+def _count(tokens: TokenRange) -> str:
+    count = tokens.end - tokens.start
+    return f"{count} token" if count == 1 else f"{count} tokens"
