@@ -17,6 +17,7 @@ class Cause(str, Enum):
     MISSING_SCAFFOLD = "missing scaffold"
     OTHER_MARKER = "other marker"
     DROPPED_CONTENT = "dropped content"
+    EMPTY_MESSAGE_DROPPED = "empty message dropped"
     STRIPPED_CONTENT = "stripped content"
     ALTERED_CONTENT = "altered content"
     SEAM = "seam"

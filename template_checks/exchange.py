@@ -73,6 +73,10 @@ class Exchange:
         """The prefixes that `renderer` rendered for `purpose`, shortest first."""
         return self._cases.get((renderer, purpose), [])
 
+    def release(self) -> None:
+        """Forget the cases: they point back here, and such rings are freed only by the garbage collector, slowly."""
+        self._cases.clear()
+
     def case(self, renderer: str, length: int) -> Case | None:
         """The prefix of this length as `renderer` rendered it; None where it did not."""
         cases = self.cases(renderer, self.prefixes[length].purpose) if length in self.prefixes else []

@@ -7,12 +7,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from types import FrameType
 
 from template_checks.errors import RenderError
 
 SECONDS = 5.0
+"""Of processor time, for one rendering."""
+
 MEGABYTES = 1024
+"""That the process may grow by."""
+
 MAX_TEXT = 10_000_000
 """Characters; a longer text is refused before it reaches a tokenizer."""
 
@@ -22,58 +28,62 @@ except ImportError:  # not a POSIX system: the time limit and the length limit r
     resource = None  # type: ignore[assignment]
 
 
-def _on_alarm(_signal: int, _frame: FrameType | None) -> None:
-    raise RenderError(f"the template ran longer than {SECONDS:g} s and was stopped")
-
-
 @contextmanager
 def limited() -> Iterator[None]:
-    """Stop the body after `SECONDS`, and let it allocate at most about `MEGABYTES` more.
+    """Stop the body after `SECONDS`, and let this process grow by at most `MEGABYTES` meanwhile.
 
-    The time limit works in the main thread, where signals arrive; the memory limit on Linux.
+    Time is this process' own processor time: the timer of wall-clock time belongs to test runners. It works in the
+    main thread, where signals arrive; the memory limit works on Linux.
 
     Raises:
         RenderError: a limit was reached.
     """
-    timed = threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
-    previous = signal.signal(signal.SIGALRM, _on_alarm) if timed else None
+    timed = _catches_signals()
+    memory = _memory_limits()
     if timed:
-        signal.setitimer(signal.ITIMER_REAL, SECONDS)
-    old_limit = _limit_memory()
+        signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+    if memory is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, memory[1])
     try:
         yield
     except MemoryError as error:
         raise RenderError(f"the template needed more than {MEGABYTES} MB and was stopped") from error
     finally:
-        if old_limit is not None:
-            resource.setrlimit(resource.RLIMIT_DATA, old_limit)
+        if memory is not None:
+            resource.setrlimit(resource.RLIMIT_DATA, memory[0])
         if timed:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, previous)
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
-_ceiling: int | None = None
+def _catches_signals() -> bool:
+    return hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread() and _install()
 
 
-def _limit_memory() -> tuple[int, int] | None:
-    """Lower the soft limit of private memory; the ceiling is set once, from what this process used then."""
-    global _ceiling
+@cache
+def _install() -> bool:
+    """Our handler, once; nobody else is known to use this signal."""
+    signal.signal(signal.SIGVTALRM, _on_alarm)
+    return True
+
+
+def _on_alarm(_signal: int, _frame: FrameType | None) -> None:
+    raise RenderError(f"the template ran longer than {SECONDS:g} s and was stopped")
+
+
+@cache
+def _memory_limits() -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """The limits of private memory as they are and as the body gets them, from what the process uses at first."""
     if resource is None or sys.platform != "linux":
         return None
-    old = resource.getrlimit(resource.RLIMIT_DATA)
-    if _ceiling is None:
-        _ceiling = _data_in_use() + MEGABYTES * 1024 * 1024
-    if old[0] == resource.RLIM_INFINITY or old[0] > _ceiling:
-        hard = old[1]
-        soft = _ceiling if hard == resource.RLIM_INFINITY else min(_ceiling, hard)
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-    return old
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    ceiling = _data_in_use() + MEGABYTES * 1024 * 1024
+    known = [limit for limit in (soft, hard, ceiling) if limit != resource.RLIM_INFINITY]
+    return (soft, hard), (min(known), hard)
 
 
 def _data_in_use() -> int:
     """Private writable memory of this process in bytes."""
-    with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123
-        for line in status:
-            if line.startswith("VmData:"):
-                return int(line.split()[1]) * 1024
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmData:"):
+            return int(line.split()[1]) * 1024
     return 0

@@ -164,6 +164,7 @@ class Search:
             assert item.purpose is not None
             for case in exchange.cases(item.renderer, item.purpose):
                 self._examine_case(item, tally, case)
+        exchange.release()
         if self.examined % _PROGRESS_EVERY == 0:
             found = sum(len(tally.findings) for tally in self.tallies.values())
             self.emit(Progress(self.target.name, self.examined, found))

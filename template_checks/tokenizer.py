@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,12 @@ class Tokenizer:
     def control_tokens(self) -> dict[str, int]:
         """Strings that become one control id wherever they stand in a text."""
         return {token.content: int(index) for index, token in self.hf.added_tokens_decoder.items() if token.content}
+
+    @cached_property
+    def control_pattern(self) -> re.Pattern[str]:
+        """Matches any control token in a text, the longest first; matches nothing where there are none."""
+        names = sorted(self.control_tokens, key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, names)) or r"(?!)")
 
     @cached_property
     def size(self) -> int:

@@ -63,6 +63,9 @@ class NotExercised:
 
 
 Verdict = list[Mismatch] | NotExercised
+_HARMLESS = {Cause.TAIL, Cause.EMPTY_MESSAGE_DROPPED}
+"""No prompt holds a tail, and an empty message that one side leaves out takes nothing with it but scaffold."""
+
 CaseFunction = Callable[["Case"], Verdict]
 TargetFunction = Callable[["Target"], Verdict]
 Applies = Callable[["Target", "Renderer"], bool]
@@ -183,9 +186,9 @@ def seen_in(
 
 
 def from_difference(case: Case, difference: Difference) -> Mismatch:
-    """The mismatch of a case with the reference at one difference; a tail is advisory."""
+    """The mismatch of a case with the reference at one difference."""
     return Mismatch(
-        "advisory" if difference.cause is Cause.TAIL else "blocking",
+        "advisory" if difference.cause in _HARMLESS else "blocking",
         difference.cause,
         difference.detail,
         difference.summary,

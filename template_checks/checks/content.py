@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from template_checks.causes import Cause
 from template_checks.checks import Mismatch, NotExercised, Verdict, case_check, seen_in
-from template_checks.divergence.alignment import common_suffix, tokens_at
+from template_checks.divergence.alignment import tokens_at
+from template_checks.divergence.core import common_end
 from template_checks.exchange import Case
 from template_checks.rendering import Rendering
 from template_checks.visible import shortened, visible
@@ -53,9 +54,9 @@ def _altered(case: Case, rendering: Rendering) -> list[tuple[int, str | None]] |
 def _mismatch(case: Case, rendering: Rendering, message: int, have: str | None, *, own: bool) -> Mismatch:
     want = case.conversation.messages[message].content
     role = case.conversation.messages[message].role
-    if have is None or (not have and want):
+    if have is None or (not have and want.strip()):
         cause, how = Cause.DROPPED_CONTENT, "dropped"
-    elif have == want.strip() or have in want:
+    elif have in want:
         cause, how = Cause.STRIPPED_CONTENT, "stripped"
     else:
         cause, how = Cause.ALTERED_CONTENT, "altered"
@@ -89,9 +90,7 @@ def system_injected(case: Case) -> Verdict:
     lead = _lead(case, rendering) if rendering.has_text else None
     if lead is None:
         return NotExercised("no later turn of the same role to compare with, or contents cannot be located")
-    plain = lead
-    for token in case.target.tokenizer.control_tokens:
-        plain = plain.replace(token, "")
+    plain = case.target.tokenizer.control_pattern.sub("", lead)
     if not any(character.isalnum() for character in plain):
         return []
     at = rendering.text.index(lead)
@@ -123,9 +122,9 @@ def _lead(case: Case, rendering: Rendering) -> str | None:
     scaffold = {s.message: rendering.text[s.start : s.end] for s in segments if s.kind == "scaffold"}
     if 0 not in scaffold or later not in scaffold:
         return None
-    common = common_suffix(scaffold[0], scaffold[later])
-    lead = scaffold[0][: len(scaffold[0]) - common]
     tokenizer = case.target.tokenizer
+    common = common_end(scaffold[0], scaffold[later], tokenizer.control_pattern)
+    lead = scaffold[0][: len(scaffold[0]) - common]
     bos = tokenizer.token(tokenizer.bos_id) if tokenizer.bos_id is not None else ""
     while bos and lead.startswith(bos):  # single-bos counts them
         lead = lead[len(bos) :]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from template_checks.causes import Cause
 from template_checks.checks import Mismatch, NotExercised, Verdict, case_check
 from template_checks.divergence import scaffold_place
-from template_checks.divergence.alignment import TokenRange, common_prefix, common_suffix
+from template_checks.divergence.alignment import TokenRange, common_prefix
+from template_checks.divergence.core import core
 from template_checks.exchange import Case
 from template_checks.rendering import Rendering
 from template_checks.visible import shortened, spell_out, visible
@@ -91,10 +92,7 @@ def _explain(
 def _changed(
     case: Case, kind: str, message: int, want: str, have: str
 ) -> tuple[Cause, tuple[str, ...], str, str, str, str]:
-    start = common_prefix(want, have)
-    tail_want, tail_have = want[start:], have[start:]
-    common = common_suffix(tail_want, tail_have)
-    core_want, core_have = tail_want[: len(tail_want) - common], tail_have[: len(tail_have) - common]
+    start, core_want, core_have = core(want, have, case.target.tokenizer.control_pattern)
     roles = ("start", *case.conversation.roles, "end")
     if kind == "content":
         detail: tuple[str, ...] = ("content", case.conversation.messages[message].role)

@@ -44,12 +44,15 @@ def _wanted(case: Case, rendering: Rendering) -> list[str] | None:
     if rendering.contents is None or spans is None:
         return None
     wanted = ["scaffold"] * len(spans)
+    at = 0
     for content in rendering.contents:
         message = case.conversation.messages[content.message]
         kind = "answer" if message.role == "assistant" and not message.masked else f"{message.role} content"
-        for n, (start, end) in enumerate(spans):
-            if start < end and start < content.end and end > content.start:
-                wanted[n] = kind
+        while at < len(spans) and spans[at][1] <= content.start:
+            at += 1
+        while at < len(spans) and spans[at][0] < content.end:
+            wanted[at] = kind
+            at += 1
     stop_ids = case.target.stop_ids
     for answer in case.answers:
         position = answer.position

@@ -29,7 +29,8 @@ def same_text(case: Case) -> Verdict:
     `same-tokens` judge it by its ids.
 
     A difference that lies only behind the last stop token of a training text is advisory and called `tail`: no
-    serving prompt ever contains it.
+    serving prompt ever contains it. So is an empty message that one side leaves out (XTuner drops an empty system
+    message).
 
     Typical causes: white space that a line break inside a string literal left behind, a missing newline after a
     header, a system prompt that one side injects, a marker of another model.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from template_checks.causes import Cause
-from template_checks.divergence.alignment import common_prefix, common_suffix, tokens_at
+from template_checks.divergence.alignment import tokens_at
+from template_checks.divergence.core import core
 from template_checks.divergence.model import WINDOW, Core, Difference, Sides, scaffold_place
 from template_checks.rendering import CharSpan, Segment
 from template_checks.visible import shortened, spell_out, visible
@@ -31,16 +32,21 @@ class TextComparison:
     def __init__(self, sides: Sides) -> None:
         """Nothing is compared yet."""
         self.sides = sides
-        self.cores: list[Core] = []
+        bos = sides.tokenizer.bos_id
+        name = "" if bos is None else sides.tokenizer.token(bos)
+        self._starts = (_repeated(sides.expected.text, name), _repeated(sides.actual.text, name))
+        first, second = self._starts
+        self.cores: list[Core] = [] if first == second else [((0, first), (0, second))]
 
     def differences(self) -> list[Difference]:
-        """All differences of text, in order; one whose only content is BOS is left to the ids."""
-        if self.sides.expected.text == self.sides.actual.text:
+        """All differences of text, in order. BOS at the start is left out: the ids judge it."""
+        expected, actual = self.sides.expected.text, self.sides.actual.text
+        first, second = self._starts
+        if expected[first:] == actual[second:]:
             return []
         pairs = self._pairs()
         if pairs is None:
-            whole = _Pair((0, len(self.sides.expected.text)), (0, len(self.sides.actual.text)), "whole", 0)
-            return self._differences_of(whole)
+            return self._differences_of(_Pair((first, len(expected)), (second, len(actual)), "whole", 0))
         return [difference for pair in pairs for difference in self._differences_of(pair)]
 
     def _pairs(self) -> list[_Pair] | None:
@@ -49,22 +55,25 @@ class TextComparison:
         if left is None or right is None:
             return None
         if [(s.kind, s.message) for s in left] == [(s.kind, s.message) for s in right]:
-            return [
-                _Pair((a.start, a.end), (b.start, b.end), a.kind, a.message) for a, b in zip(left, right, strict=True)
-            ]
-        return _pairs_with_gaps(left, right)
+            pairs = [_pair(a, b) for a, b in zip(left, right, strict=True)]
+        else:
+            pairs = _pairs_with_gaps(left, right)
+        first, second = self._starts
+        lead = pairs[0]
+        lead = _Pair(
+            (first, max(first, lead.expected[1])), (second, max(second, lead.actual[1])), lead.kind, lead.message
+        )
+        return [lead, *pairs[1:]]
 
     def _differences_of(self, pair: _Pair) -> list[Difference]:
         want = self.sides.expected.text[slice(*pair.expected)]
         have = self.sides.actual.text[slice(*pair.actual)]
         if want == have:
             return []
-        prefix, core_want, core_have = self._core(want, have)
+        prefix, core_want, core_have = core(want, have, self.sides.tokenizer.control_pattern)
         want_start, have_start = pair.expected[0] + prefix, pair.actual[0] + prefix
         want_end, have_end = want_start + len(core_want), have_start + len(core_have)
         self.cores.append(((want_start, want_end), (have_start, have_end)))
-        if self._only_bos(pair, core_want, core_have):
-            return []
         cause = self._cause(pair, want, have, core_want, core_have, prefix)
         detail = self._detail(pair, core_want, core_have, cause)
         lower = max(pair.actual[0], have_start - WINDOW)
@@ -83,50 +92,24 @@ class TextComparison:
             )
         ]
 
-    def _core(self, want: str, have: str) -> tuple[int, str, str]:
-        """Trim what is common; an insertion that can slide is moved so that it begins with a control token."""
-        prefix = common_prefix(want, have)
-        rest_want, rest_have = want[prefix:], have[prefix:]
-        suffix = common_suffix(rest_want, rest_have)
-        core_want = rest_want[: len(rest_want) - suffix]
-        core_have = rest_have[: len(rest_have) - suffix]
-        if core_want and core_have:
-            return prefix, core_want, core_have
-        longer = have if core_have else want
-        length = len(core_have or core_want)
-        for start in range(prefix, max(-1, prefix - length - 1), -1):
-            if start < prefix and longer[start] != longer[start + length]:
-                break
-            if longer.startswith(tuple(self.sides.tokenizer.control_tokens) or ("\0",), start):
-                moved = longer[start : start + length]
-                return start, "" if core_have else moved, moved if core_have else ""
-        return prefix, core_want, core_have
-
-    def _only_bos(self, pair: _Pair, want: str, have: str) -> bool:
-        """BOS in one text that the other side's tokenizer adds, or has twice: `leading_bos` has judged it."""
-        if pair.message != 0 or pair.kind == "content" or self.sides.tokenizer.bos_id is None:
-            return False
-        name = self.sides.tokenizer.token(self.sides.tokenizer.bos_id)
-        return want.replace(name, "") == "" and have.replace(name, "") == ""
-
     def _cause(self, pair: _Pair, want: str, have: str, core_want: str, core_have: str, prefix: int) -> Cause:
         if pair.kind == "content":
-            if core_want and not have:
+            if want.strip() and not have:
                 return Cause.DROPPED_CONTENT
-            return Cause.STRIPPED_CONTENT if have == want.strip() or have in want else Cause.ALTERED_CONTENT
+            return Cause.STRIPPED_CONTENT if have in want or want in have else Cause.ALTERED_CONTENT
         if pair.kind == "whole":
             return Cause.UNKNOWN
         if pair.kind == "gap":
-            return Cause.DROPPED_CONTENT
+            content = self.sides.conversation.messages[pair.message].content
+            return Cause.DROPPED_CONTENT if content else Cause.EMPTY_MESSAGE_DROPPED
         if self._after_stop(pair, want[:prefix]):
             return Cause.TAIL
         if not core_have and core_want.strip("\r\n") == "":
             return Cause.MISSING_NEWLINE
         if not core_want.strip() and not core_have.strip():
             return Cause.SCAFFOLD_WHITE_SPACE
-        if pair.message == 0 and not core_want and any(c.isalnum() for c in self._plain(core_have)):
-            has_system = any(message.role == "system" for message in self.sides.conversation.messages)
-            return Cause.EXTRA_SCAFFOLD if has_system else Cause.INJECTED_SYSTEM
+        if pair.message == 0 and not (core_want and core_have) and self._is_injected(core_want or core_have):
+            return Cause.INJECTED_SYSTEM
         if core_want and core_have:
             return Cause.OTHER_MARKER
         return Cause.MISSING_SCAFFOLD if core_want else Cause.EXTRA_SCAFFOLD
@@ -136,12 +119,12 @@ class TextComparison:
         last = pair.message == len(self.sides.conversation.messages)
         if not (last and self.sides.conversation.purpose == "train"):
             return False
-        return any(token in before for token in self.sides.tokenizer.control_tokens)
+        return self.sides.tokenizer.control_pattern.search(before) is not None
 
-    def _plain(self, text: str) -> str:
-        for token in self.sides.tokenizer.control_tokens:
-            text = text.replace(token, "")
-        return text
+    def _is_injected(self, text: str) -> bool:
+        """Words, other than control tokens, in front of a conversation that has no system message."""
+        plain = self.sides.tokenizer.control_pattern.sub("", text)
+        return "system" not in self.sides.conversation.roles and any(c.isalnum() for c in plain)
 
     def _detail(self, pair: _Pair, want: str, have: str, cause: Cause) -> tuple[str, ...]:
         if pair.kind == "whole":
@@ -167,28 +150,40 @@ class TextComparison:
             return f"message {pair.message + 1} is rendered on one side only"
         if want and have:
             return f"{shown_have} instead of {shown_want}{before}"
+        if pair.kind == "content":
+            return f"{shown_have} that the reference does not have" if have else f"{shown_want} is missing"
+        if cause is Cause.INJECTED_SYSTEM and want:
+            return f"the reference has {shown_want}{before}, which nobody wrote; this side has not"
         if have:
             return f"{shown_have}{before}"
         return f"no {shown_want}{before}" if want.isspace() else f"{shown_want} is missing{before}"
 
 
+def _repeated(text: str, name: str) -> int:
+    """How many characters of `text` are `name`, over and over, from the start."""
+    end = 0
+    while name and text.startswith(name, end):
+        end += len(name)
+    return end
+
+
 def _pairs_with_gaps(left: list[Segment], right: list[Segment]) -> list[_Pair]:
-    """Contents that one side does not have: they are gaps; scaffold beside a gap cannot be compared."""
-    known_left = {s.message: s for s in left if s.kind == "content"}
-    known_right = {s.message: s for s in right if s.kind == "content"}
-    scaffold_left = {s.message: s for s in left if s.kind == "scaffold"}
-    scaffold_right = {s.message: s for s in right if s.kind == "scaffold"}
-    pairs = []
-    missing = set(known_left) ^ set(known_right)
-    for message in sorted(set(known_left) | set(known_right)):
-        if message in missing:
-            a, b = known_left.get(message), known_right.get(message)
-            pairs.append(_Pair((a.start, a.end) if a else (0, 0), (b.start, b.end) if b else (0, 0), "gap", message))
-            continue
-        if message - 1 not in missing:
-            pairs.append(_pair(scaffold_left[message], scaffold_right[message]))
-        pairs.append(_pair(known_left[message], known_right[message]))
-    pairs.append(_pair(left[-1], right[-1]))
+    """Messages that one side does not have: with the scaffold around them they make one gap each."""
+    contents_left = {s.message: s for s in left if s.kind == "content"}
+    contents_right = {s.message: s for s in right if s.kind == "content"}
+    missing = sorted(set(contents_left) ^ set(contents_right))
+    common = sorted(set(contents_left) & set(contents_right))
+    pairs, before, ends = [], -1, (0, 0)
+    for message in [*common, left[-1].message]:
+        a, b = contents_left.get(message, left[-1]), contents_right.get(message, right[-1])
+        last = message == left[-1].message
+        starts = (a.end, b.end) if last else (a.start, b.start)
+        gap = next((m for m in missing if before < m < message), None)
+        kind, number = ("scaffold", message) if gap is None else ("gap", gap)
+        pairs.append(_Pair((ends[0], starts[0]), (ends[1], starts[1]), kind, number))
+        if not last:
+            pairs.append(_pair(a, b))
+        before, ends = message, (a.end, b.end)
     return pairs
 
 

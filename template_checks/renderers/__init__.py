@@ -42,8 +42,8 @@ OptionsType = type[RendererOptions]
 class Context:
     """What a renderer may use of its target.
 
-    `folder` is what relative paths are relative to; `offline` forbids fetching. `stop_ids` are the ids of the model's generation config, with
-    their source; None where the target has no generation config.
+    `folder` is what relative paths are relative to; `offline` forbids fetching. `stop_ids` are the ids of the model's
+    generation config, with their source; None where the target has no generation config.
     """
 
     tokenizer: Tokenizer

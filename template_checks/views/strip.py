@@ -39,6 +39,8 @@ def strip_lines(finding: Line, width: int) -> list[str]:
     if finding["expected_ids"]:
         rows.append(_row(finding["expected_name"], [c.expected for c in columns], columns, margin))
     rows.append(_row(finding["actual_name"], [c.actual for c in columns], columns, margin))
+    if not any(column.differs for column in columns):
+        return [f"    {row.rstrip()}" for row in rows]
     marks = _row("", ["^" * c.width if c.differs else "" for c in columns], columns, margin)
     rows.append(f"{marks.rstrip()} {_verb(finding)}")
     return [f"    {row.rstrip()}" for row in rows]

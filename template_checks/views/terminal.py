@@ -56,8 +56,9 @@ def show(lines: Iterable[Line], console: Console) -> None:
     footer = next((line for line in record if line["kind"] == "footer"), None)
     if header:
         _show_header(header, console)
+    several = len(header["targets"]) > 1 if header else False
     for group in grouped([line for line in record if line["kind"] == "finding"]):
-        show_finding(group, console)
+        show_finding(group, console, name_target=several)
     outcomes = [line for line in record if line["kind"] == "outcome"]
     for target in dict.fromkeys(line["target"] for line in outcomes):
         known = header["targets"].get(target, {}) if header else {}
@@ -124,7 +125,7 @@ def _worst(group: list[Line]) -> int:
     return 1 if any(finding["accepted"] is None for finding in group) else 2
 
 
-def show_finding(group: list[Line], console: Console) -> None:
+def show_finding(group: list[Line], console: Console, *, name_target: bool = False) -> None:
     """One group: the first finding in full, the others as a line."""
     finding = group[0]
     sign, colour = ("✗", "red") if finding["severity"] == "blocking" else ("·", "yellow")
@@ -135,7 +136,7 @@ def show_finding(group: list[Line], console: Console) -> None:
     if finding["expected_name"] and finding["check"] in {"same-text", "same-tokens"}:
         subject += f" differs from {finding['expected_name']}"
     title = Text(f"{sign} {finding['check']}", style=f"bold {colour}")
-    title.append(f"   {subject}{state}", style="default")
+    title.append(f"   {finding['target'] + ': ' if name_target and finding['renderer'] else ''}{subject}{state}", style="default")
     if finding["purpose"]:
         title.append(f"    {finding['purpose']}{_shrunk(finding)}", style="dim")
     console.print(title)
