@@ -52,7 +52,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an item ended. `examples` counts the prefixes that exercised the check."""
+    """How an item ended.
+
+    `examples` counts the prefixes that exercised the check, `blocking` the findings that decide the exit code,
+    `accepted` those that are accepted on purpose.
+    """
 
     target: str
     item: Item
@@ -60,6 +64,8 @@ class Outcome:
     examples: int
     reason: str | None = None
     findings: tuple[str, ...] = ()
+    blocking: int = 0
+    accepted: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,7 @@ from template_checks.runner import Run
 from template_checks.search import find_mismatch
 from template_checks.store import Store
 from template_checks.target import Target, build_target, opened
-from template_checks.views.terminal import make_console, show, show_finding
+from template_checks.views.terminal import make_console, print_table, show, show_finding
 from template_checks.visible import visible
 
 
@@ -132,7 +133,7 @@ def show_diff(target: Target, a: str, b: str, conversation: Conversation) -> int
         mark = fingerprint("same-tokens", b, mismatch)
         finding = Finding(target.name, item, mismatch, mark, 0, locate(target, b, mismatch))
         line = finding_line(finding, target.tokenizer, "")
-        show_finding([{**line, "reproduce": None}], console)
+        show_finding([{**line, "reproduce": None}], console, shrunk=False)
     return 1
 
 
@@ -247,15 +248,16 @@ def show_checks() -> None:
             family = check.family
             table.add_row(Text(family, style="bold"), "")
         table.add_row(Text(f"  {check.name}"), Text(check.promise))
-    console.print(table)
+    print_table(table, console)
 
 
 def show_check(check: Check) -> None:
     """The page of one check."""
     console = make_console()
     console.print(Text(check.name, style="bold"), Text(f"(family {check.family})"))
-    console.print(Text(f"\nPromise: {check.promise}\n"))
-    console.print(Text(check.page))
+    console.print(Text(f"\nPromise: {check.promise}"))
+    for paragraph in check.page.split("\n\n"):
+        console.print(Text("\n" + textwrap.fill(paragraph, console.width)))
     purposes = ", ".join(check.purposes) or "once for the target"
     console.print(Text(f"\nPurposes: {purposes}"))
 
@@ -268,7 +270,7 @@ def show_renderers() -> None:
     table.add_column()
     for name in catalogue.names():
         table.add_row(Text(name, style="bold"), Text(catalogue.get(name, "the catalogue").summary))
-    console.print(table)
+    print_table(table, console)
 
 
 def show_renderer(name: str) -> None:
@@ -282,9 +284,10 @@ def show_renderer(name: str) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     for key, field in kind.Options.model_fields.items():
         if key != "type":
-            required = "required" if field.is_required() else f"default {field.default!r}"
+            value = field.get_default(call_default_factory=True)
+            required = "required" if field.is_required() else "optional" if value is None else f"default {value!r}"
             table.add_row(Text(key), Text(required), Text(field.description or ""))
-    console.print(table)
+    print_table(table, console)
 
 
 def write_config(tokenizer: str, name: str | None, xtuner: str | None, web_ui: str | None, output: Path) -> None:

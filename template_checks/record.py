@@ -130,6 +130,8 @@ def outcome_line(outcome: Outcome) -> Line:
         "examples": outcome.examples,
         "reason": outcome.reason,
         "findings": list(outcome.findings),
+        "blocking": outcome.blocking,
+        "accepted": outcome.accepted,
     }
 
 

@@ -43,6 +43,7 @@ class Run:
     counts: Counter[str] = field(default_factory=Counter)
     blocking: int = 0
     advisory: int = 0
+    accepted: int = 0
     stale: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
@@ -106,6 +107,8 @@ class Run:
             self.blocking += 1
         elif finding.accepted is None:
             self.advisory += 1
+        else:
+            self.accepted += 1
 
     def exit_code(self) -> int:
         """0 all hold, 1 a blocking mismatch, 2 a stale entry among the accepted, 3 something could not run."""
@@ -123,6 +126,7 @@ class Run:
             "counts": {name: self.counts[name] for name in OUTCOMES},
             "blocking": self.blocking,
             "advisory": self.advisory,
+            "accepted": self.accepted,
             "stale": self.stale,
             "interrupted": self.interrupted,
             "verdict": self._verdict(),
@@ -148,9 +152,10 @@ class Run:
             parts.append(f"{unsure} not exercised")
         if not self.counts["pass"] and not self.blocking:
             parts.append("nothing held")
+        if self.accepted:
+            parts.append(f"{_several(self.accepted, 'accepted mismatch', 'accepted mismatches')}")
         if not parts:
-            accepted = self.counts["accepted"]
-            return "clean" + (f", with {accepted} accepted" if accepted else "")
+            return "clean"
         return ("not clean: " if self.exit_code() else "holds: ") + ", ".join(parts)
 
 

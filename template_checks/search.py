@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+from template_checks.causes import Cause
 from template_checks.checks import Check, Mismatch, NotExercised, Verdict
 from template_checks.config import Accepted
 from template_checks.conversation import Conversation
@@ -50,6 +51,7 @@ class _Tally:
     unsupported: str | None = None
     error: str | None = None
     findings: dict[str, Finding] = field(default_factory=dict)
+    seen: set[tuple[Cause, tuple[str, ...]]] = field(default_factory=set)
 
 
 class Search:
@@ -186,9 +188,9 @@ class Search:
             return
         tally.exercised += 1
         for mismatch in verdict:
-            mark = fingerprint(item.check.name, item.renderer, mismatch)
-            if mark not in tally.findings:
-                self._found(item, mismatch, mark, case)
+            if (mismatch.cause, mismatch.detail) not in tally.seen:
+                tally.seen.add((mismatch.cause, mismatch.detail))
+                self._found(item, mismatch, fingerprint(item.check.name, item.renderer, mismatch), case)
 
     def _found(self, item: Item, mismatch: Mismatch, mark: str, case: Case | None) -> None:
         seen_at = self.examined
@@ -270,7 +272,11 @@ class Search:
             name, reason = "unsupported", tally.unsupported
         else:
             name, reason = "not-exercised", tally.not_exercised or "no conversation reached it"
-        return Outcome(self.target.name, item, name, tally.exercised, reason, tuple(tally.findings))
+        findings = tally.findings.values()
+        blocking = sum(finding.blocking for finding in findings)
+        accepted = sum(finding.accepted is not None for finding in findings)
+        marks = tuple(tally.findings)
+        return Outcome(self.target.name, item, name, tally.exercised, reason, marks, blocking, accepted)
 
 
 def find_mismatch(target: Target, item: Item, conversation: Conversation, mark: str) -> Mismatch | None:

@@ -47,7 +47,7 @@ def compare(
         if expected.ids[want:] != actual.ids[have:] and all(d.cause in _BOS for d in found):
             found.append(_unlocated(expected, actual, "no place could be found"))
     unique = {(difference.cause, difference.detail): difference for difference in reversed(found)}
-    return sorted(unique.values(), key=lambda difference: difference.expected)
+    return sorted(unique.values(), key=lambda difference: (difference.expected, difference.actual))
 
 
 def _unlocated(expected: Rendering, actual: Rendering, why: str) -> Difference:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 from typing import Any, ClassVar, Literal
 
 from jinja2 import TemplateError
@@ -11,7 +10,7 @@ from pydantic import Field
 from template_checks.conversation import Conversation, Purpose
 from template_checks.errors import ArtefactError, RenderError, Unsupported, UsageError
 from template_checks.layout import Scaffolds
-from template_checks.renderers import Context, Renderer, RendererOptions, Served
+from template_checks.renderers import Context, OptionsType, Renderer, RendererOptions, Served
 from template_checks.rendering import Artefact, ContentSpan, Encoded, Piece, Rendering
 from template_checks.web_ui.builders import find_builder
 from template_checks.web_ui.origins import find_origins
@@ -33,18 +32,16 @@ PROBE = "qz0vxk0zq"
 
 
 class WebUIOptions(RendererOptions):
-    """The table of a `web-ui` renderer.
+    """The table of a `web-ui` renderer. All but `script` settle what the source leaves open."""
 
-    `script` is relative to the target's file. `function`, `session_key`, `system_key` and `roles` (OpenAI role → the
-    script's word) settle what the source leaves open. `tokenize` overrides how the prompt is tokenized.
-    """
-
-    script: str
-    function: str | None = None
-    session_key: str | None = None
-    system_key: str | None = None
-    roles: dict[str, str] = Field(default_factory=dict)
-    tokenize: Literal["with-special-tokens", "without-special-tokens"] | None = None
+    script: str = Field(description="the Web UI's script, relative to the configuration file")
+    function: str | None = Field(None, description="the function that builds the prompt, where there are several")
+    session_key: str | None = Field(None, description="the session-state key that holds the history")
+    system_key: str | None = Field(None, description="the session-state key that holds the system prompt")
+    roles: dict[str, str] = Field(default_factory=dict, description="OpenAI role → the script's word for it")
+    tokenize: Literal["with-special-tokens", "without-special-tokens"] | None = Field(
+        None, description="how the prompt is tokenized, where the script does not show it"
+    )
 
 
 class WebUIRenderer(Renderer):
@@ -57,7 +54,7 @@ class WebUIRenderer(Renderer):
 
     type: ClassVar[str] = "web-ui"
     summary: ClassVar[str] = "the prompt that a Streamlit, Gradio or FastAPI script builds, by the script's own code"
-    Options: ClassVar[builtins.type[RendererOptions]] = WebUIOptions
+    Options: ClassVar[OptionsType] = WebUIOptions
     purposes = frozenset({"generate"})
     seconds: ClassVar[float] = 5.0
     """Wall-clock limit of one prompt."""

@@ -69,17 +69,12 @@ def _fitting(finding: Line, room: int) -> list[_Column]:
         columns = _context(finding, -before) + differing + _context(finding, after)
         if _width(columns) <= room:
             return columns
-    while len(differing) > 2:
-        middle = len(differing) // 2
-        differing = differing[:middle] + differing[middle + 1 :]
-        shown = [
-            *differing[: len(differing) // 2],
-            _Column(_MORE, _MORE, _MORE, True),
-            *differing[len(differing) // 2 :],
-        ]
+    more = _Column(_MORE, _MORE, _MORE, True)
+    for kept in range(min(len(differing) - 1, 20), 1, -1):
+        shown = [*differing[: (kept + 1) // 2], more, *differing[len(differing) - kept // 2 :]]
         if _width(shown) <= room:
             return shown
-    return differing[:1]
+    return [differing[0], more] if len(differing) > 1 else differing
 
 
 def _width(columns: list[_Column]) -> int:

@@ -41,6 +41,16 @@ def make_console(*, stderr: bool = False) -> Console:
     return console
 
 
+def print_table(table: Table, console: Console) -> None:
+    """Print a table; without the spaces that pad its last column where nobody sees colours."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as capture:
+        console.print(table)
+    console.file.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+
+
 def text_of(group: list[Line]) -> str:
     """A group of findings as plain text of 80 columns."""
     console = Console(file=io.StringIO(), highlight=False, soft_wrap=True, width=80, emoji=False)
@@ -125,7 +135,7 @@ def _worst(group: list[Line]) -> int:
     return 1 if any(finding["accepted"] is None for finding in group) else 2
 
 
-def show_finding(group: list[Line], console: Console, *, name_target: bool = False) -> None:
+def show_finding(group: list[Line], console: Console, *, name_target: bool = False, shrunk: bool = True) -> None:
     """One group: the first finding in full, the others as a line."""
     finding = group[0]
     sign, colour = ("✗", "red") if finding["severity"] == "blocking" else ("·", "yellow")
@@ -136,9 +146,11 @@ def show_finding(group: list[Line], console: Console, *, name_target: bool = Fal
     if finding["expected_name"] and finding["check"] in {"same-text", "same-tokens"}:
         subject += f" differs from {finding['expected_name']}"
     title = Text(f"{sign} {finding['check']}", style=f"bold {colour}")
-    title.append(f"   {finding['target'] + ': ' if name_target and finding['renderer'] else ''}{subject}{state}", style="default")
+    title.append(
+        f"   {finding['target'] + ': ' if name_target and finding['renderer'] else ''}{subject}{state}", style="default"
+    )
     if finding["purpose"]:
-        title.append(f"    {finding['purpose']}{_shrunk(finding)}", style="dim")
+        title.append(f"    {finding['purpose']}{_shrunk(finding) if shrunk else ''}", style="dim")
     console.print(title)
     console.print()
     if finding["conversation"] is not None:
@@ -211,7 +223,7 @@ def _show_matrix(target: str, renderers: list[str], outcomes: list[Line], consol
                 Text(" ").join(_sign(line) for line in rows if line["renderer"] == renderer) for renderer in renderers
             ]
             table.add_row(Text(check), *cells)
-    console.print(table)
+    print_table(table, console)
     console.print()
     for line in outcomes:
         if line["outcome"] in {"error", "not-exercised", "unsupported"}:
@@ -220,10 +232,16 @@ def _show_matrix(target: str, renderers: list[str], outcomes: list[Line], consol
 
 
 def _sign(line: Line) -> Text:
-    sign, colour = _SIGNS[line["outcome"]]
-    count = str(len(line["findings"])) if line["outcome"] == "mismatch" else ""
-    purpose = f"{line['purpose']} " if line["purpose"] else ""
-    return Text(f"{purpose}{sign}{count}", style=colour)
+    """How an item ended: a sign, and how many findings of each kind it has."""
+    text = Text(f"{line['purpose']} " if line["purpose"] else "")
+    if line["outcome"] != "mismatch":
+        return text.append(*_SIGNS[line["outcome"]])
+    advisory = len(line["findings"]) - line["blocking"] - line["accepted"]
+    counts = [("✗", "red", line["blocking"]), ("·", "yellow", advisory), ("a", "yellow", line["accepted"])]
+    for sign, colour, count in counts:
+        if count:
+            text.append(f"{sign}{count}", colour)
+    return text
 
 
 def _show_footer(header: Line | None, footer: Line | None, console: Console) -> None:
@@ -232,7 +250,9 @@ def _show_footer(header: Line | None, footer: Line | None, console: Console) -> 
         return
     counts = footer["counts"]
     words = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    console.print(Text("✓ pass  ✗ mismatch  a accepted  ! error  u unsupported  ? not exercised", style="dim"))
+    console.print(
+        Text("✓ pass  ✗ blocking  · advisory  a accepted  ! error  u unsupported  ? not exercised", style="dim")
+    )
     console.print(Text(f"{words}   in {footer['seconds']} s"))
     for entry in footer["stale"]:
         console.print(Text(f"fixed or never seen: remove this entry: {entry}", style="red"))
