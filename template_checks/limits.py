@@ -28,6 +28,10 @@ except ImportError:  # not a POSIX system: the time limit and the length limit r
     resource = None  # type: ignore[assignment]
 
 
+class RanTooLong(RenderError):
+    """The time limit was reached: one rendering more would cost as much again."""
+
+
 @contextmanager
 def limited() -> Iterator[None]:
     """Stop the body after `SECONDS`, and let this process grow by at most `MEGABYTES` meanwhile.
@@ -67,7 +71,7 @@ def _install() -> bool:
 
 
 def _on_alarm(_signal: int, _frame: FrameType | None) -> None:
-    raise RenderError(f"the template ran longer than {SECONDS:g} s and was stopped")
+    raise RanTooLong(f"the template ran longer than {SECONDS:g} s and was stopped")
 
 
 @cache

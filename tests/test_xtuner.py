@@ -14,13 +14,13 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from template_checks import xtuner_library
 from template_checks.conversation import Conversation
 from template_checks.errors import ArtefactError, RenderError, Unsupported, UsageError
 from template_checks.renderers import Context
 from template_checks.renderers.xtuner import XTunerOptions, XTunerRenderer
 from template_checks.tokenizer import Tokenizer
-from template_checks.xtuner_encode import class_name_in_training
+from template_checks.xtuner import library as xtuner_library
+from template_checks.xtuner.encode import class_name_in_training
 
 CHATML = {
     "SYSTEM": "<|im_start|>system\n{system}<|im_end|>\n",

@@ -22,13 +22,13 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from template_checks import xtuner_library
 from template_checks.conversation import Conversation, Message
 from template_checks.errors import ArtefactError, Unsupported
 from template_checks.renderers import Context
 from template_checks.renderers.xtuner import XTunerOptions, XTunerRenderer
 from template_checks.tokenizer import Tokenizer
-from template_checks.xtuner_config import read_config
+from template_checks.xtuner import library as xtuner_library
+from template_checks.xtuner.config import read_config
 
 pytestmark = pytest.mark.network
 

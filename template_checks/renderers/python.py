@@ -21,7 +21,7 @@ from template_checks.layout import Scaffolds
 from template_checks.renderers import Context, Renderer, RendererOptions
 from template_checks.rendering import Artefact, ContentSpan, Encoded, Rendering
 from template_checks.returned import Returned, as_returned, rendering_of_ids, rendering_of_text
-from template_checks.xtuner_templates import did_you_mean
+from template_checks.xtuner.templates import did_you_mean
 
 _OFFERED = ("messages", "purpose", "add_generation_prompt", "tokenizer")
 _SHAPES = "`module:function` or `path/to/file.py:function`"

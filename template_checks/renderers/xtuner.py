@@ -11,11 +11,11 @@ from template_checks.conversation import Conversation, Message, Purpose
 from template_checks.errors import Unsupported, UsageError
 from template_checks.renderers import Context, Renderer, RendererOptions
 from template_checks.rendering import Artefact, Origin, Rendering, Stop
-from template_checks.xtuner_config import TrainingConfig, read_config
-from template_checks.xtuner_encode import Draft, Filled, bos_eos_ids, fill_in
-from template_checks.xtuner_library import MIRRORED_VERSION, library
-from template_checks.xtuner_templates import PromptTemplate, prompt_template
-from template_checks.xtuner_turns import Turn, to_turns
+from template_checks.xtuner.config import TrainingConfig, read_config
+from template_checks.xtuner.encode import Draft, Filled, bos_eos_ids, fill_in
+from template_checks.xtuner.library import MIRRORED_VERSION, library
+from template_checks.xtuner.templates import PromptTemplate, prompt_template
+from template_checks.xtuner.turns import Turn, to_turns
 
 
 class XTunerOptions(RendererOptions):

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from template_checks.cache import fetch_once
 from template_checks.errors import ArtefactError, UsageError
-from template_checks.python_literals import UnreadableError, dict_items
-from template_checks.xtuner_templates import PromptTemplate, did_you_mean, prompt_template
+from template_checks.xtuner.literals import UnreadableError, dict_items
+from template_checks.xtuner.templates import PromptTemplate, did_you_mean, prompt_template
 
 FILE = "xtuner/utils/templates.py"
 MIRRORED_VERSION = "0.2.0"

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from template_checks.errors import ArtefactError, RenderError
 from template_checks.rendering import ContentSpan, Encoded, Piece, Rendering
 from template_checks.tokenizer import Tokenizer
-from template_checks.xtuner_library import MIRRORED_VERSION
-from template_checks.xtuner_templates import FormatString
-from template_checks.xtuner_turns import Part
+from template_checks.xtuner.library import MIRRORED_VERSION
+from template_checks.xtuner.templates import FormatString
+from template_checks.xtuner.turns import Part
 
 _WITHOUT_BOS = frozenset({"QWenTokenizer", "QWen2Tokenizer", "Qwen2TokenizerFast"})
 _CHATGLM_BOS = (64790, 64792)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from template_checks.errors import UsageError
-from template_checks.python_literals import UnreadableError, dict_items, literal
-from template_checks.xtuner_templates import PromptTemplate, prompt_template
+from template_checks.xtuner.literals import UnreadableError, dict_items, literal
+from template_checks.xtuner.templates import PromptTemplate, prompt_template
 
 _DUMPED = re.compile(r"xtuner\.utils\.(?:templates\.)?PROMPT_TEMPLATE\.(\w+)")
 """How XTuner writes a template down in the resolved config that it leaves beside its checkpoints."""
