@@ -1,8 +1,10 @@
-"""Hypothesis profiles for this repository's own tests. The plugin is loaded by its entry point."""
+"""Hypothesis profiles for this repository's own tests, and pytester. The plugin is loaded by its entry point."""
 
 import os
 
 from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["pytester"]
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile(

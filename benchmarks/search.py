@@ -7,6 +7,7 @@ of them bare; the second to bare rendering and tokenizing alone.
 """
 
 import argparse
+import contextlib
 import statistics
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from template_checks.checks import get_checks
 from template_checks.config import load_config
 from template_checks.conversation import Conversation
+from template_checks.errors import RenderError, Unsupported
 from template_checks.examples import example_config
 from template_checks.profiles import Profile
 from template_checks.renderers.tokenizer import TokenizerRenderer
@@ -72,10 +74,8 @@ def bare(target: Target, found: list[Conversation]) -> None:
                         prefix.to_list(), tokenize=True, add_generation_prompt=prefix.purpose == "generate"
                     )
                 else:
-                    try:
+                    with contextlib.suppress(RenderError, Unsupported):
                         _ = renderer.render(prefix, prefix.purpose).ids
-                    except Exception:
-                        pass
 
 
 def timed(function, *args) -> tuple[float, object]:
@@ -112,9 +112,8 @@ def main() -> None:
         assert search.examined == len(fixed) + len(drawn), "the run examined other conversations"
         target.close()
         rounds.append((run_time, draw_time, bare_time))
-        print(
-            f"run {run_time:.2f} s   drawing {draw_time:.2f} s   bare {bare_time:.2f} s   {search.examined} conversations"
-        )
+        times = f"run {run_time:.2f} s   drawing {draw_time:.2f} s   bare {bare_time:.2f} s"
+        print(f"{times}   {search.examined} conversations")
     to_both = statistics.median(run / (drawing + rendering) for run, drawing, rendering in rounds)
     to_bare = statistics.median(run / rendering for run, _, rendering in rounds)
     print(f"run / (drawing + bare rendering and tokenizing)  {to_both:.2f}")

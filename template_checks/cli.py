@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _EPILOG = "Exit codes: 0 all hold, 1 a blocking mismatch, 2 wrong usage or configuration, 3 something could not run."
 
+_BROKEN_PIPE = 141
+"""128 + SIGPIPE, as a shell shows it. Not 0: nobody has seen what the run found."""
+
 
 class _Group(click.Group):
     """Prints our errors as one message; nothing ends in a traceback that a user can mend."""
@@ -40,10 +44,17 @@ class _Group(click.Group):
         except (click.Abort, KeyboardInterrupt):
             click.echo("interrupted", err=True)
             sys.exit(130)
-        except BrokenPipeError:
-            sys.stderr.close()
-            sys.exit(0)
         sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; where nobody reads its output any more, end quietly, as other programs do."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(_BROKEN_PIPE)
+        return result
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """A command; a mistyped name gets a suggestion."""

@@ -128,8 +128,8 @@ def renderer_options(table: Any, where: str) -> RendererOptions:
 
 
 def _usage_error(error: ValidationError, model: type[BaseModel], where: str) -> UsageError:
-    """The first problem as a sentence, with the nearest known key."""
-    first = error.errors()[0]
+    """The first problem as a sentence, with the nearest known key; a mistyped key before the one missing for it."""
+    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     keys = [str(part) for part in first["loc"]]
     place = f"{where}: {'.'.join(keys)}" if keys else where
     if first["type"] == "extra_forbidden":

@@ -49,6 +49,8 @@ class Message:
         content = data.get("content", "")
         if not isinstance(content, str):
             raise UsageError("A message's content must be text.", where=where)
+        if any("\ud800" <= character <= "\udfff" for character in content):
+            raise UsageError("A message's content holds half a surrogate pair, which is no text.", where=where)
         extra = {
             key: json.dumps(value, ensure_ascii=False) for key, value in data.items() if key not in {"role", "content"}
         }

@@ -28,7 +28,7 @@ except ImportError:  # not a POSIX system: the time limit and the length limit r
     resource = None  # type: ignore[assignment]
 
 
-class RanTooLong(RenderError):
+class TimeLimitError(RenderError):
     """The time limit was reached: one rendering more would cost as much again."""
 
 
@@ -71,7 +71,7 @@ def _install() -> bool:
 
 
 def _on_alarm(_signal: int, _frame: FrameType | None) -> None:
-    raise RanTooLong(f"the template ran longer than {SECONDS:g} s and was stopped")
+    raise TimeLimitError(f"the template ran longer than {SECONDS:g} s and was stopped")
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import random
 from dataclasses import dataclass
 
@@ -35,7 +36,9 @@ def get_profile(name: str, seed: int | None) -> tuple[Profile, int]:
         UsageError: no such profile.
     """
     if name not in PROFILES:
-        raise UsageError(f"Unknown profile {name!r}.", hint="profiles: " + ", ".join(PROFILES))
+        near = difflib.get_close_matches(name, PROFILES, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "profiles: " + ", ".join(PROFILES)
+        raise UsageError(f"Unknown profile {name!r}.", hint=hint)
     profile = PROFILES[name]
     if seed is None:
         seed = profile.seed if profile.seed is not None else random.randrange(2**32)

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from template_checks.config import Config
+    from template_checks.config import Config, TargetConfig
     from template_checks.findings import Event, Finding, Item, Outcome
     from template_checks.profiles import Profile
     from template_checks.target import Target
 
 FILE_NAME = "template-checks.toml"
 ADVISORY = "advisory"
+MARK = "template_checks"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,6 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Collect the root's file also where `testpaths` names other folders."""
+    config.addinivalue_line("markers", f"{MARK}: a check of template-checks.toml")
     path = config.rootpath / FILE_NAME
     if config.args_source == pytest.Config.ArgsSource.TESTPATHS and path.is_file():
         config.args.append(str(path))
@@ -70,14 +72,45 @@ class MismatchFound(Exception):  # noqa: N818 — the tool works; what it looks 
     """A check does not hold; the text is what the terminal view prints."""
 
 
+def _message(excinfo: pytest.ExceptionInfo[BaseException]) -> str | None:
+    """Our errors without traceback; None for others."""
+    from template_checks.errors import TemplateChecksError
+
+    return str(excinfo.value) if isinstance(excinfo.value, TemplateChecksError) else None
+
+
 class ChecksFile(pytest.File):
     """One configuration file."""
 
-    def collect(self) -> Iterator[pytest.Item]:
-        """Items of every selected target; builds the targets."""
-        from template_checks.checks import get_checks
+    def collect(self) -> Iterator[pytest.Collector]:
+        """One node for each selected target."""
         from template_checks.config import load_config
         from template_checks.errors import UsageError
+
+        wanted = self.config.option.target
+        config: Config = load_config(self.path)
+        for name in wanted:
+            if name not in config.target:
+                raise UsageError(f"Unknown target {name!r}.", hint="targets: " + ", ".join(config.target))
+        for name in wanted or config.target:
+            yield TargetNode.from_parent(self, name=name, settings=config.target[name])
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Our errors without traceback."""
+        return _message(excinfo) or super().repr_failure(excinfo)
+
+
+class TargetNode(pytest.Collector):
+    """One target."""
+
+    def __init__(self, *, settings: TargetConfig, **kwargs: Any) -> None:
+        """Nothing is built yet."""
+        super().__init__(**kwargs)
+        self.settings = settings
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Its items; builds the target."""
+        from template_checks.checks import get_checks
         from template_checks.profiles import get_profile
         from template_checks.search import plan
         from template_checks.target import build_target
@@ -85,43 +118,25 @@ class ChecksFile(pytest.File):
         option = self.config.option
         checks = get_checks(tuple(option.check))
         profile, seed = get_profile(option.check_profile, option.check_seed)
-        config: Config = load_config(self.path)
-        for name in option.target:
-            if name not in config.target:
-                raise UsageError(f"Unknown target {name!r}.", hint="targets: " + ", ".join(config.target))
-        for name in option.target or config.target:
-            target = build_target(name, config.target[name], self.path.parent, str(self.path))
-            self.session.config.add_cleanup(target.close)
-            run = TargetRun(self, target, profile, seed)
-            node = TargetNode.from_parent(self, name=name)
-            for item in plan(target, checks):
-                yield CheckItem.from_parent(node, name=item.id, run=run, item=item)
-            if target.config.accepted and not option.check:
-                yield AcceptedItem.from_parent(node, name="accepted-entries", run=run)
+        target = build_target(self.name, self.settings, self.path.parent, str(self.path))
+        self.config.add_cleanup(target.close)
+        run = TargetRun(self, target, profile, seed)
+        for item in plan(target, checks):
+            yield CheckItem.from_parent(self, name=item.id, run=run, item=item)
+        if target.config.accepted and not option.check:
+            yield AcceptedItem.from_parent(self, name="accepted-entries", run=run)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Our errors without traceback."""
-        from template_checks.errors import TemplateChecksError
-
-        if isinstance(excinfo.value, TemplateChecksError):
-            return str(excinfo.value)
-        return super().repr_failure(excinfo)
-
-
-class TargetNode(pytest.Collector):
-    """Gives items the target's name in their node id."""
-
-    def collect(self) -> Iterator[pytest.Item]:
-        """Its items come from the file."""
-        return iter(())
+        return _message(excinfo) or super().repr_failure(excinfo)
 
 
 class TargetRun:
     """One search over one target, made when the first of its items runs, for all its selected items."""
 
-    def __init__(self, file: ChecksFile, target: Target, profile: Profile, seed: int) -> None:
+    def __init__(self, node: TargetNode, target: Target, profile: Profile, seed: int) -> None:
         """Nothing runs yet."""
-        self.file = file
+        self.node = node
         self.target = target
         self.profile = profile
         self.seed = seed
@@ -149,7 +164,7 @@ class TargetRun:
             elif isinstance(event, Outcome):
                 outcomes[event.item.id] = event
 
-        store = Store(self.file.config.rootpath, [str(self.file.path)])
+        store = Store(self.node.config.rootpath, [str(self.node.path)])
         search = Search(self.target, items, self.profile, self.seed, store, emit)
         search.run()
         if search.interrupted:
@@ -164,6 +179,7 @@ class CheckItem(pytest.Item):
     def __init__(self, *, run: TargetRun, item: Item, **kwargs: Any) -> None:
         """Mark it, so that `-m template_checks` selects."""
         super().__init__(**kwargs)
+        self.add_marker(MARK)
         self.run = run
         self.item = item
 
@@ -212,6 +228,7 @@ class AcceptedItem(pytest.Item):
     def __init__(self, *, run: TargetRun, **kwargs: Any) -> None:
         """Look at the same run."""
         super().__init__(**kwargs)
+        self.add_marker(MARK)
         self.run = run
 
     def runtest(self) -> None:

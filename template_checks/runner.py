@@ -47,6 +47,9 @@ class Run:
     stale: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
+    planned: set[bool] = field(default_factory=set)
+    """Were there items of the target (False), of renderers (True)? `exercised`: was any of them exercised?"""
+    exercised: set[bool] = field(default_factory=set)
 
     def execute(self) -> int:
         """Run and write the record; returns the exit code.
@@ -91,6 +94,9 @@ class Run:
                 self.progress(event)
             elif isinstance(event, Outcome):
                 self.counts[event.outcome] += 1
+                self.planned.add(event.item.renderer is not None)
+                if event.examples:
+                    self.exercised.add(event.item.renderer is not None)
                 self.write(outcome_line(event))
             else:
                 self._count(event)
@@ -111,14 +117,21 @@ class Run:
             self.accepted += 1
 
     def exit_code(self) -> int:
-        """0 all hold, 1 a blocking mismatch, 2 a stale entry among the accepted, 3 something could not run."""
+        """0 all hold, 1 a blocking mismatch, 2 a stale entry among the accepted, 3 something could not run.
+
+        An interrupted run has judged nothing, whatever it found; nor has one whose renderers expressed no conversation.
+        """
+        if self.interrupted:
+            return 3
         if self.blocking:
             return 1
         if self.stale:
             return 2
-        if self.counts["error"] or self.failed or self.interrupted or not self.counts["pass"]:
-            return 3
-        return 0
+        return 3 if self.counts["error"] or self.failed or self._nothing_tested else 0
+
+    @property
+    def _nothing_tested(self) -> bool:
+        return not self.exercised or (True in self.planned and True not in self.exercised)
 
     def _footer(self, seconds: float, code: int) -> Line:
         return {
@@ -147,11 +160,12 @@ class Run:
             parts.append(f"{_several(len(self.stale), 'stale accepted entry', 'stale accepted entries')}")
         if self.interrupted:
             parts.append("interrupted")
-        unsure = self.counts["not-exercised"]
-        if unsure:
-            parts.append(f"{unsure} not exercised")
-        if not self.counts["pass"] and not self.blocking:
-            parts.append("nothing held")
+        if self.counts["not-exercised"]:
+            parts.append(f"{self.counts['not-exercised']} not exercised")
+        if self.counts["unsupported"]:
+            parts.append(f"{self.counts['unsupported']} unsupported")
+        if self._nothing_tested:
+            parts.append("no renderer was tested" if self.exercised else "nothing was tested")
         if self.accepted:
             parts.append(f"{_several(self.accepted, 'accepted mismatch', 'accepted mismatches')}")
         if not parts:

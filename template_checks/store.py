@@ -58,7 +58,7 @@ class Store:
             try:
                 found.append(_read(path)[0])
             except TemplateChecksError as error:
-                self.problem = error.what
+                self.problem = f"{error.what} ({path})"
         return found
 
     def find(self, fingerprint: str) -> tuple[Counterexample, list[str]]:

