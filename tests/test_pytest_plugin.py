@@ -292,7 +292,9 @@ def test_silence_without_the_file(project: pytest.Pytester) -> None:
     """Neither a word nor an import in a project that has no template-checks.toml."""
     project.makepyfile(
         """
-            def test_nothing_heavy_is_loaded():
+        import sys
+
+        def test_nothing_heavy_is_loaded():
             heavy = {"transformers", "tokenizers", "pydantic", "jinja2", "rich", "click"}
             assert not heavy & sys.modules.keys()
             ours = {name for name in sys.modules if name.startswith("template_checks")}
