@@ -8,11 +8,9 @@ from functools import cached_property
 
 from template_checks.conversation import Conversation, Purpose
 from template_checks.divergence import Difference, compare
-from template_checks.errors import RenderError, Unsupported
 from template_checks.rendering import CharSpan, Rendering
-from template_checks.target import Target
+from template_checks.target import Result, Target
 
-Result = Rendering | Unsupported | RenderError
 Key = tuple[str, int]
 
 
@@ -57,17 +55,11 @@ class Exchange:
             purpose = prefix.purpose
             for name in self.names:
                 if purpose in target.renderers[name].purposes:
-                    result = self._render(name, prefix, purpose)
+                    result = target.render(name, prefix, purpose)
                     self.results[name, length] = result
                     case = Case(self, name, purpose, length, prefix, result)
                     self._cases.setdefault((name, purpose), []).append(case)
         self._differences: dict[Key, list[Difference]] = {}
-
-    def _render(self, name: str, conversation: Conversation, purpose: Purpose) -> Result:
-        try:
-            return self.target.renderers[name].render(conversation, purpose)
-        except (Unsupported, RenderError) as error:
-            return error
 
     def cases(self, renderer: str, purpose: Purpose) -> list[Case]:
         """The prefixes that `renderer` rendered for `purpose`, shortest first."""

@@ -92,6 +92,7 @@ class Search:
         self.interrupted = False
         self._accepted = {entry.fingerprint: entry for entry in target.config.accepted}
         self._broke: dict[tuple[str, str], str] = {}
+        self._seen: set[Conversation] = set()
 
     def run(self) -> None:
         """Examine everything; an interrupt (Ctrl-C) ends the search, and what was found so far counts."""
@@ -158,14 +159,17 @@ class Search:
                 self._note(item, self.tallies[item.id], item.check.target(self.target), None)
 
     def examine(self, conversation: Conversation) -> None:
-        """Look at one conversation and all its prefixes with every check."""
+        """Look at one conversation and all its prefixes with every check, at each prefix once."""
         exchange = Exchange(self.target, conversation)
         self.examined += 1
+        new = {length for length, prefix in exchange.prefixes.items() if prefix not in self._seen}
         for item, tally in self._case_items:
             assert item.renderer is not None
             assert item.purpose is not None
             for case in exchange.cases(item.renderer, item.purpose):
-                self._examine_case(item, tally, case)
+                if item.check.ahead or case.length in new:
+                    self._examine_case(item, tally, case)
+        self._seen.update(exchange.prefixes[length] for length in new)
         exchange.release()
         if self.examined % _PROGRESS_EVERY == 0:
             found = sum(len(tally.findings) for tally in self.tallies.values())

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from template_checks.config import TargetConfig, renderer_options
-from template_checks.conversation import Conversation
-from template_checks.errors import TemplateChecksError, UsageError
+from template_checks.conversation import Conversation, Purpose
+from template_checks.errors import RenderError, TemplateChecksError, Unsupported, UsageError
 from template_checks.renderers import Context, Renderer, catalogue
-from template_checks.rendering import Artefact, Stop
+from template_checks.rendering import Artefact, Rendering, Stop
 from template_checks.tokenizer import Tokenizer
+
+Result = Rendering | Unsupported | RenderError
+_REMEMBERED = 2048
+"""Renderings: conversations often begin alike."""
 
 
 @dataclass
@@ -67,6 +71,17 @@ class Target:
     def stop_texts(self) -> tuple[str, ...]:
         """Stops that somebody matches in text."""
         return tuple(stop.text for stop in self.configured_stops() if stop.by_text and stop.text)
+
+    @cached_property
+    def render(self) -> Callable[[str, Conversation, Purpose], Result]:
+        """What a renderer makes of a conversation, or why it makes nothing of it; remembers the latest."""
+        return lru_cache(maxsize=_REMEMBERED)(self._render)
+
+    def _render(self, renderer: str, conversation: Conversation, purpose: Purpose) -> Result:
+        try:
+            return self.renderers[renderer].render(conversation, purpose)
+        except (Unsupported, RenderError) as error:
+            return error
 
     def close(self) -> None:
         """Give back what renderers hold."""

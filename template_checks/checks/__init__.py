@@ -76,7 +76,7 @@ class Check:
     """A registered check.
 
     `per_target` checks run once, without conversations. A `wide` check looks at other renderers than its own and the
-    reference.
+    reference; one that looks `ahead` compares a prefix with the longer conversations that begin with it.
     """
 
     name: str
@@ -87,6 +87,7 @@ class Check:
     per_target: bool
     applies: Applies
     wide: bool = False
+    ahead: bool = False
     case: CaseFunction | None = None
     target: TargetFunction | None = None
 
@@ -101,13 +102,14 @@ def case_check(
     purposes: tuple[Purpose, ...] = ("train", "generate"),
     applies: Applies = lambda _target, _renderer: True,
     wide: bool = False,
+    ahead: bool = False,
 ) -> Callable[[CaseFunction], CaseFunction]:
     """Register a function over cases as a check; its name gives the check's, its docstring the check's page."""
 
     def register(function: CaseFunction) -> CaseFunction:
         name = function.__name__.replace("_", "-")
         page = inspect.cleandoc(function.__doc__ or "")
-        registry[name] = Check(name, family, promise, page, purposes, False, applies, wide, case=function)
+        registry[name] = Check(name, family, promise, page, purposes, False, applies, wide, ahead, case=function)
         return function
 
     return register

@@ -12,7 +12,7 @@ from template_checks.rendering import Rendering
 from template_checks.visible import shortened, spell_out, visible
 
 
-@case_check("history", "The rendering of a prefix is a prefix of the rendering of the longer conversation.")
+@case_check("history", "The rendering of a prefix is a prefix of the rendering of the longer conversation.", ahead=True)
 def prefix_stable(case: Case) -> Verdict:
     """Compares each rendering with the same renderer's rendering of the conversation one or two messages longer.
 

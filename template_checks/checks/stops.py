@@ -107,6 +107,7 @@ def stop_trained(case: Case) -> Verdict:
     purposes=("generate",),
     applies=lambda _target, renderer: renderer.served is not None,
     wide=True,
+    ahead=True,
 )
 def stop_served(case: Case) -> Verdict:
     """Compares what follows each answer in the training renderings with where this renderer's serving side halts.
