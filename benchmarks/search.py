@@ -40,7 +40,7 @@ def draw(target: Target, draws: int) -> list[Conversation]:
     strategy = conversations(
         roles=target.config.roles,
         system=target.config.system,
-        special=sorted(target.tokenizer.control_tokens),
+        own=sorted(target.tokenizer.control_tokens),
     )
 
     @seed(SEED)

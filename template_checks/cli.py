@@ -15,6 +15,8 @@ from template_checks import __version__
 from template_checks.errors import TemplateChecksError, UsageError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from template_checks.config import Config
     from template_checks.conversation import Conversation
     from template_checks.target import Target
@@ -243,9 +245,56 @@ def render(
 @click.argument("fingerprint")
 def replay(fingerprint: str) -> int:
     """Run a kept counterexample again, by its FINGERPRINT."""
-    from template_checks.front import replay_kept
+    from template_checks.kept import replay_kept
 
     return replay_kept(fingerprint)
+
+
+@main.command(epilog='Example: template-checks accept c7f2a91b --reason "trained so in May" --expires 2026-12-31')
+@click.argument("fingerprint", metavar="ID")
+@click.option("--reason", required=True, help="Why it is accepted.")
+@click.option("--owner", help="Who answers for it.")
+@click.option(
+    "--expires",
+    metavar="YYYY-MM-DD",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="The last day on which it is accepted; a blocking mismatch again from the next day on.",
+)
+@click.option("--target", "-t", help="The target, where several have this mismatch (default: the latest).")
+def accept(fingerprint: str, reason: str, owner: str | None, expires: datetime | None, target: str | None) -> None:
+    """Accept the mismatch ID, as a run printed it: writes an entry into the configuration it came from."""
+    from template_checks.accept import accept_kept
+
+    accept_kept(fingerprint, reason, owner, expires.date() if expires else None, target)
+
+
+@main.command(epilog="Example: template-checks seams --example internlm2")
+@_config_options
+@click.option("--renderer", "-r", "renderers", multiple=True, help="Only this renderer (repeatable).")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["terminal", "json"]),
+    default="terminal",
+    show_default=True,
+    help="json prints NDJSON: a line for each renderer, seam and token.",
+)
+def seams(
+    toml: Path | None,
+    example: str | None,
+    targets: tuple[str, ...],
+    offline: bool,
+    renderers: tuple[str, ...],
+    form: str,
+) -> int:
+    """List every token that can merge across the seams of renderers that tokenize in pieces.
+
+    A seam is where one piece ends and the next begins. Each token comes with a content that provokes it.
+    """
+    from template_checks.front import list_seams
+
+    config, path, _ = _load(toml, example, targets)
+    return list_seams(config, path, targets or tuple(config.target), renderers, form, offline=offline)
 
 
 @main.command(epilog="Example: template-checks checks same-tokens")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import json
 import sys
+from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic_core import PydanticCustomError
 
+from template_checks.conversation import Conversation
 from template_checks.errors import UsageError
 from template_checks.renderers import RendererOptions, catalogue
 
@@ -20,15 +24,77 @@ else:
 FILE_NAME = "template-checks.toml"
 
 
+_ENTRY = "accepted_entry"
+"""Type of the errors below: their text is a sentence of ours."""
+
+
+def _wrong(what: str, hint: str = "") -> PydanticCustomError:
+    return PydanticCustomError(_ENTRY, "{what}", {"what": what, "hint": hint})
+
+
+def _said(text: str) -> str:
+    if not text.strip():
+        raise _wrong("The text is empty.")
+    return text
+
+
+def _read_date(value: Any) -> date:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    raise _wrong(f"{value!r} is no date.", "a TOML date stands without quotes: expires = 2026-12-31")
+
+
+def _read_witness(value: Any) -> Conversation:
+    """From messages, an object with messages and tools, or either as JSON text."""
+    if isinstance(value, Conversation):
+        return value
+    try:
+        return Conversation.from_list(json.loads(value) if isinstance(value, str) else value, "witness")
+    except UsageError as error:
+        where = (error.where or "").removeprefix("witness").removeprefix(", ")
+        raise _wrong(f"The witness cannot be read{f' ({where})' if where else ''}: {error.what}") from error
+    except (ValueError, TypeError) as error:
+        raise _wrong(f"The witness cannot be read: {error}") from error
+
+
 class Accepted(BaseModel):
     """A mismatch accepted on purpose."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     fingerprint: str = Field(description="the finding's fingerprint, as a run prints it")
-    reason: str = Field(min_length=1, description="why it is accepted")
-    check: str | None = Field(None, description="for the reader; must agree with the finding")
-    renderer: str | None = Field(None, description="for the reader; must agree with the finding")
+    reason: Annotated[str, AfterValidator(_said)] = Field(description="why it is accepted")
+    check: str | None = Field(None, description="its check; must agree with the finding")
+    renderer: str | None = Field(None, description="its renderer; must agree with the finding")
+    owner: Annotated[str, AfterValidator(_said)] | None = Field(None, description="who answers for it")
+    expires: Annotated[date, PlainValidator(_read_date)] | None = Field(
+        None, description="the last day on which it is accepted, a date such as 2026-12-31"
+    )
+    witness: Annotated[Conversation, PlainValidator(_read_witness)] | None = Field(
+        None, description="a conversation that shows it, as messages; examined first in every run"
+    )
+
+    @property
+    def said(self) -> str:
+        """In a sentence: by whom, until when and why."""
+        by = f" by {self.owner}" if self.owner else ""
+        until = f" until {self.expires}" if self.expires else ""
+        return f"accepted{by}{until}: {self.reason}"
+
+    @property
+    def said_expired(self) -> str:
+        """The same once it has expired."""
+        by = f" by {self.owner}" if self.owner else ""
+        return f"accepted until {self.expires}{by}, expired: {self.reason}"
+
+
+def _once_each(entries: tuple[Accepted, ...]) -> tuple[Accepted, ...]:
+    known: set[str] = set()
+    for entry in entries:
+        if entry.fingerprint in known:
+            raise _wrong(f"The fingerprint {entry.fingerprint!r} is accepted twice.", "keep one of the two entries")
+        known.add(entry.fingerprint)
+    return entries
 
 
 class TargetConfig(BaseModel):
@@ -54,7 +120,9 @@ class TargetConfig(BaseModel):
     stops: tuple[int | str, ...] = Field((), description="stop tokens, by id or by the string of one token")
     stop_strings: tuple[str, ...] = Field((), description="stop strings that the server finds in text")
     conversations: str | None = Field(None, description="JSON Lines file of conversations that are always examined")
-    accepted: tuple[Accepted, ...] = Field((), description="mismatches accepted on purpose")
+    accepted: Annotated[tuple[Accepted, ...], AfterValidator(_once_each)] = Field(
+        (), description="mismatches accepted on purpose"
+    )
 
 
 class Config(BaseModel):
@@ -97,7 +165,7 @@ def load_config(path: Path) -> Config:
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        raise _usage_error(error, Config, str(path)) from error
+        raise _usage_error(error, Config, str(path), data) from error
     for name, target in config.target.items():
         if target.reference not in target.renderers:
             raise UsageError(
@@ -124,14 +192,14 @@ def renderer_options(table: Any, where: str) -> RendererOptions:
     try:
         return options.model_validate(table)
     except ValidationError as error:
-        raise _usage_error(error, options, where) from error
+        raise _usage_error(error, options, where, table) from error
 
 
-def _usage_error(error: ValidationError, model: type[BaseModel], where: str) -> UsageError:
+def _usage_error(error: ValidationError, model: type[BaseModel], where: str, data: Any) -> UsageError:
     """The first problem as a sentence, with the nearest known key; a mistyped key before the one missing for it."""
     first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     keys = [str(part) for part in first["loc"]]
-    place = f"{where}: {'.'.join(keys)}" if keys else where
+    place = f"{where}: {_place(keys, data)}" if keys else where
     if first["type"] == "extra_forbidden":
         known = _known_keys(model, keys[:-1])
         near = difflib.get_close_matches(keys[-1], known, n=1)
@@ -139,7 +207,19 @@ def _usage_error(error: ValidationError, model: type[BaseModel], where: str) -> 
         return UsageError(f"Unknown key {keys[-1]!r}.", where=place, hint=hint)
     if first["type"] == "missing":
         return UsageError(f"The key {keys[-1]!r} is missing.", where=place)
+    if first["type"] == _ENTRY:
+        return UsageError(first["ctx"]["what"], where=place, hint=first["ctx"]["hint"] or None)
     return UsageError(f"{first['msg']} (got {first['input']!r}).", where=place)
+
+
+def _place(keys: list[str], data: Any) -> str:
+    """Dotted keys; an accepted entry by its number and fingerprint."""
+    if len(keys) < 4 or keys[2] != "accepted":
+        return ".".join(keys)
+    entry = data[keys[0]][keys[1]][keys[2]][int(keys[3])]
+    mark = entry.get("fingerprint") if isinstance(entry, dict) else None
+    named = f"entry {int(keys[3]) + 1}" + (f" ({mark})" if mark else "")
+    return ": ".join([f"{'.'.join(keys[:3])}, {named}", *([".".join(keys[4:])] if keys[4:] else [])])
 
 
 def _known_keys(model: type[BaseModel], path: list[str]) -> list[str]:

@@ -29,7 +29,7 @@ class Answer:
 
 
 class Exchange:
-    """Renderings of `conversation` and of each of its prefixes that ends with a user or an assistant turn.
+    """Renderings of `conversation` and of each of its prefixes at which somebody else's turn begins.
 
     A prefix that ends with the assistant is rendered to train, one that ends otherwise to generate.
 
@@ -47,7 +47,7 @@ class Exchange:
         self.prefixes: dict[int, Conversation] = {
             length: conversation.prefix(length)
             for length in range(1, len(conversation.messages) + 1)
-            if conversation.messages[length - 1].role != "system"
+            if _may_end(conversation.roles, length)
         }
         self.results: dict[Key, Result] = {}
         self._cases: dict[tuple[str, Purpose], list[Case]] = {}
@@ -146,6 +146,11 @@ class Case:
     def differences(self) -> list[Difference]:
         """Where this rendering parts from the reference's."""
         return self.exchange.differences(self.renderer, self.length)
+
+
+def _may_end(roles: tuple[str, ...], length: int) -> bool:
+    """Not after a system message, and not between two results of tools."""
+    return roles[length - 1] != "system" and roles[length - 1 : length + 1] != ("tool", "tool")
 
 
 def _answer(rendering: Rendering, spans: list[CharSpan], message: int, end: int) -> Answer:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Literal
 
 from template_checks.checks import Check, Mismatch
+from template_checks.config import Accepted
 from template_checks.conversation import Conversation, Purpose
 
 OutcomeName = Literal["pass", "mismatch", "accepted", "error", "unsupported", "not-exercised"]
@@ -32,8 +33,9 @@ class Item:
 class Finding:
     """A mismatch, shrunk, with its fingerprint.
 
-    `conversations` counts the conversations examined until it was first seen. `accepted` is the reason if it is
-    accepted on purpose. `location` is where in the artefact it comes from, where that can be known.
+    `conversations` counts the conversations examined until it was first seen. `accepted` is the entry that accepts it
+    on purpose, `expired` the one that did until a day that is over. `location` is where in the artefact it comes from,
+    where that can be known.
     """
 
     target: str
@@ -42,7 +44,8 @@ class Finding:
     fingerprint: str
     conversations: int
     location: str | None = None
-    accepted: str | None = None
+    accepted: Accepted | None = None
+    expired: Accepted | None = None
 
     @property
     def blocking(self) -> bool:
@@ -55,7 +58,7 @@ class Outcome:
     """How an item ended.
 
     `examples` counts the prefixes that exercised the check, `blocking` the findings that decide the exit code,
-    `accepted` those that are accepted on purpose.
+    `accepted` those that are accepted on purpose, by `entries`.
     """
 
     target: str
@@ -66,6 +69,7 @@ class Outcome:
     findings: tuple[str, ...] = ()
     blocking: int = 0
     accepted: int = 0
+    entries: tuple[Accepted, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,14 @@ Event = Finding | Outcome | Progress
 
 @dataclass(frozen=True)
 class Counterexample:
-    """A finding as it is kept on disk for `replay` and for the next run."""
+    """A finding as it is kept on disk for `replay`, `accept` and the next run.
+
+    A finding of a check of the target has no conversation.
+    """
 
     fingerprint: str
     target: str
     check: str
     renderer: str | None
     purpose: Purpose | None
-    conversation: Conversation
+    conversation: Conversation | None

@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import re
 import textwrap
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from template_checks.checks import Check, all_checks, from_difference, get_checks
-from template_checks.config import Config, load_config
+from template_checks.checks import Check, all_checks, from_difference
+from template_checks.config import Config
 from template_checks.conversation import Conversation
 from template_checks.errors import RenderError, TemplateChecksError, Unsupported, UsageError
-from template_checks.examples import example_config
 from template_checks.exchange import Exchange
-from template_checks.findings import Counterexample, Finding, Item, Progress
+from template_checks.findings import Finding, Item, Progress
 from template_checks.fingerprint import fingerprint
 from template_checks.origins import locate
 from template_checks.profiles import Profile
@@ -26,11 +28,13 @@ from template_checks.record import Line, display_tokens, finding_line
 from template_checks.renderers import catalogue
 from template_checks.rendering import IGNORE_INDEX, Rendering
 from template_checks.runner import Run
-from template_checks.search import find_mismatch
+from template_checks.seam_lines import seam_lines
 from template_checks.store import Store
 from template_checks.target import Target, build_target, opened
+from template_checks.views.seams import show_seams
 from template_checks.views.terminal import make_console, print_table, show, show_finding
 from template_checks.visible import visible
+from template_checks.vocabulary import Vocabulary
 
 
 def run_and_show(
@@ -100,7 +104,33 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
         yield progress
 
 
-def _renderer_named(target: Target, name: str) -> str:
+@contextmanager
+def _late_status(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A line on a terminal's standard error for what takes longer than a second; nothing elsewhere."""
+    console = make_console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda _text: None
+        return
+    start = time.monotonic()
+    with ExitStack() as stack:
+        status: Status | None = None
+
+        def say(text: str) -> None:
+            nonlocal status
+            if status is not None:
+                status.update(text)
+            elif time.monotonic() - start > 1:
+                status = stack.enter_context(console.status(text))
+
+        yield say
+
+
+def renderer_named(target: Target, name: str) -> str:
+    """The name, if the target has such a renderer, and it works.
+
+    Raises:
+        TemplateChecksError: it has none, or it is broken.
+    """
     if name in target.broken:
         raise target.broken[name]
     if name not in target.renderers:
@@ -115,7 +145,7 @@ def show_diff(target: Target, a: str, b: str, conversation: Conversation) -> int
     """Compare two renderers on one conversation; 0 equal, 1 different."""
     console = make_console()
     for name in (a, b):
-        _renderer_named(target, name)
+        renderer_named(target, name)
     renamed = target.config.model_copy(update={"reference": a})
     compared = Target(target.name, renamed, target.tokenizer, target.renderers)
     exchange = Exchange(compared, conversation, [a, b])
@@ -155,7 +185,7 @@ def _rendering(exchange: Exchange, name: str, length: int) -> Rendering:
 def show_renderings(target: Target, names: tuple[str, ...], conversation: Conversation, form: str) -> int:
     """Print what each renderer makes of a conversation; 3 where one broke."""
     console = make_console()
-    chosen = [_renderer_named(target, name) for name in names] or list(target.renderers)
+    chosen = [renderer_named(target, name) for name in names] or list(target.renderers)
     exchange = Exchange(target, conversation, chosen)
     length, code = len(conversation.messages), 0
     for name in chosen:
@@ -208,32 +238,24 @@ def _show_rendering(rendering: Rendering, target: Target) -> None:
     console.print()
 
 
-def replay_kept(mark: str) -> int:
-    """Run one kept counterexample again; 0 it is gone, 1 it is still there."""
-    kept, words = Store(Path.cwd(), []).find(mark)
-    path = example_config(words[1]) if words[0] == "--example" else Path(words[0])
-    config = load_config(path)
-    if kept.target not in config.target:
-        raise UsageError(f"The target {kept.target!r} is no longer configured.", where=str(path))
-    with opened(build_target(kept.target, config.target[kept.target], path.parent, str(path))) as target:
-        return _replay(kept, target)
-
-
-def _replay(kept: Counterexample, target: Target) -> int:
-    console = make_console()
-    item = Item(get_checks((kept.check,))[0], kept.renderer, kept.purpose)
-    if kept.renderer is not None:
-        _renderer_named(target, kept.renderer)
-    mismatch = find_mismatch(target, item, kept.conversation, kept.fingerprint)
-    if mismatch is None:
-        console.print(Text(f"{item.id} holds for this conversation now: {kept.fingerprint} is gone."))
-        return 0
-    reason = next((a.reason for a in target.config.accepted if a.fingerprint == kept.fingerprint), None)
-    location = locate(target, item.renderer, mismatch)
-    finding = Finding(target.name, item, mismatch, kept.fingerprint, 0, location, reason)
-    line = finding_line(finding, target.tokenizer, f"template-checks replay {kept.fingerprint}")
-    show_finding([line], console)
-    return 1 if finding.blocking else 0
+def list_seams(
+    config: Config, path: Path, targets: tuple[str, ...], names: tuple[str, ...], form: str, *, offline: bool
+) -> int:
+    """Print what can merge across the seams of each renderer; 3 where a renderer broke."""
+    console, code = make_console(), 0
+    for key in targets:
+        with opened(build_target(key, config.target[key], path.parent, str(path), offline=offline)) as target:
+            vocabulary = cache(lambda tokenizer=target.tokenizer: Vocabulary(tokenizer))
+            for name in [renderer_named(target, name) for name in names] or [*target.renderers, *target.broken]:
+                with _late_status(quiet=form == "json") as say:
+                    lines = list(seam_lines(target, name, vocabulary, say))
+                code = 3 if lines[0]["outcome"] == "error" else code
+                if form == "json":
+                    for line in lines:
+                        print(json.dumps(line, ensure_ascii=True))
+                else:
+                    show_seams(lines, console, name_target=len(targets) > 1)
+    return code
 
 
 def show_checks() -> None:

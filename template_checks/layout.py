@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 from template_checks.conversation import Conversation, Message
 from template_checks.errors import RenderError, Unsupported
 from template_checks.rendering import ContentSpan
 
-Shape = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+Shape = tuple[Any, ...]
+"""The tools, and each message's role, further fields and whether its content is a list of parts."""
+
+_MOST_SHAPES = 2000
 
 
 class Scaffolds:
@@ -30,8 +34,10 @@ class Scaffolds:
 
     def locate(self, conversation: Conversation, text: str) -> tuple[ContentSpan, ...] | None:
         """Spans of the contents in `text`, or None where the text does not follow the scaffold."""
-        shape: Shape = tuple((message.role, message.extra) for message in conversation.messages)
+        shape: Shape = (conversation.tools, *((m.role, m.extra, bool(m.parts)) for m in conversation.messages))
         if shape not in self._known:
+            if len(self._known) >= _MOST_SHAPES:
+                self._known.clear()
             self._known[shape] = self._probe(conversation)
         known = self._known[shape]
         if known is None:
@@ -60,9 +66,10 @@ class Scaffolds:
         sentinels = [f"qz{index}vxk{index}zq" for index in range(len(conversation.messages))]
         probe = Conversation(
             tuple(
-                Message(message.role, sentinel, message.extra)
+                Message(message.role, sentinel, message.extra, (sentinel,) if message.parts else ())
                 for message, sentinel in zip(conversation.messages, sentinels, strict=True)
-            )
+            ),
+            conversation.tools,
         )
         try:
             text = self._render_text(probe)

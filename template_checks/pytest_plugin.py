@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from template_checks.config import Config, TargetConfig
     from template_checks.findings import Event, Finding, Item, Outcome
     from template_checks.profiles import Profile
+    from template_checks.record import Line
     from template_checks.target import Target
 
 FILE_NAME = "template-checks.toml"
@@ -120,10 +121,11 @@ class TargetNode(pytest.Collector):
         profile, seed = get_profile(option.check_profile, option.check_seed)
         target = build_target(self.name, self.settings, self.path.parent, str(self.path))
         self.config.add_cleanup(target.close)
-        run = TargetRun(self, target, profile, seed)
-        for item in plan(target, checks):
+        run = TargetRun(self, target, plan(target, checks), profile, seed)
+        for item in run.items:
             yield CheckItem.from_parent(self, name=item.id, run=run, item=item)
-        if target.config.accepted and not option.check:
+        names = {check.name for check in checks}
+        if any(not option.check or entry.check in names for entry in target.config.accepted):
             yield AcceptedItem.from_parent(self, name="accepted-entries", run=run)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
@@ -132,27 +134,33 @@ class TargetNode(pytest.Collector):
 
 
 class TargetRun:
-    """One search over one target, made when the first of its items runs, for all its selected items."""
+    """One search over one target, made when the first of its items runs, for all its selected items.
 
-    def __init__(self, node: TargetNode, target: Target, profile: Profile, seed: int) -> None:
+    For all items of the plan where the accepted entries are selected: what nobody looked for is not fixed.
+    """
+
+    def __init__(self, node: TargetNode, target: Target, items: list[Item], profile: Profile, seed: int) -> None:
         """Nothing runs yet."""
         self.node = node
         self.target = target
+        self.items = items
         self.profile = profile
         self.seed = seed
         self._outcomes: dict[str, Outcome] | None = None
         self.findings: dict[str, list[Finding]] = {}
-        self.stale: list[str] = []
+        self.stale: list[Line] = []
 
     def outcomes(self, session: pytest.Session) -> dict[str, Outcome]:
         """Outcome by item id."""
         if self._outcomes is None:
             items = [node.item for node in session.items if isinstance(node, CheckItem) and node.run is self]
-            self._outcomes = self._search(items)
+            whole = any(isinstance(node, AcceptedItem) and node.run is self for node in session.items)
+            self._outcomes = self._search(self.items if whole else items)
         return self._outcomes
 
     def _search(self, items: list[Item]) -> dict[str, Outcome]:
         from template_checks.findings import Finding, Outcome
+        from template_checks.record import ledger_line
         from template_checks.search import Search
         from template_checks.store import Store
 
@@ -169,7 +177,8 @@ class TargetRun:
         search.run()
         if search.interrupted:
             raise KeyboardInterrupt
-        self.stale = [f"{entry.fingerprint}: {entry.reason}" for entry in search.stale()]
+        file = self.node.path.name
+        self.stale = [ledger_line(self.target.name, judged, file) for judged in search.judged() if judged.stale]
         return outcomes
 
 
@@ -223,7 +232,7 @@ class CheckItem(pytest.Item):
 
 
 class AcceptedItem(pytest.Item):
-    """Fails where an accepted mismatch was not seen: the debt is paid, the entry must go."""
+    """Fails where an accepted mismatch is fixed or matches nothing: the entry must go."""
 
     def __init__(self, *, run: TargetRun, **kwargs: Any) -> None:
         """Look at the same run."""
@@ -233,9 +242,12 @@ class AcceptedItem(pytest.Item):
 
     def runtest(self) -> None:
         """Fail on stale entries."""
+        from template_checks.views.terminal import ledger_text
+
         self.run.outcomes(self.session)
         if self.run.stale:
-            raise MismatchFound("fixed or never seen: remove from `accepted`: " + "; ".join(self.run.stale))
+            texts = [[f"✗ {line['fingerprint']}", *map("  {}".format, ledger_text(line))] for line in self.run.stale]
+            raise MismatchFound("\n\n".join("\n".join(text) for text in texts))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Our text, without a traceback."""

@@ -9,7 +9,9 @@ from typing import Any
 
 from template_checks import __version__
 from template_checks.causes import Cause
+from template_checks.config import Accepted
 from template_checks.findings import Finding, Outcome
+from template_checks.ledger import Judged
 from template_checks.profiles import Profile
 from template_checks.rendering import Rendering
 from template_checks.target import Target
@@ -90,7 +92,8 @@ def finding_line(finding: Finding, tokenizer: Tokenizer, reproduce: str) -> Line
         "renderer": finding.item.renderer,
         "purpose": finding.item.purpose,
         "severity": mismatch.severity,
-        "accepted": finding.accepted,
+        "accepted": _entry(finding.accepted, finding.accepted.said) if finding.accepted else None,
+        "expired": _entry(finding.expired, finding.expired.said_expired) if finding.expired else None,
         "fingerprint": finding.fingerprint,
         "cause": mismatch.cause.value,
         "detail": list(mismatch.detail),
@@ -98,7 +101,7 @@ def finding_line(finding: Finding, tokenizer: Tokenizer, reproduce: str) -> Line
         "summary": mismatch.summary,
         "place": mismatch.place,
         "location": finding.location,
-        "conversation": mismatch.conversation.to_list() if mismatch.conversation else None,
+        "conversation": mismatch.conversation.to_data() if mismatch.conversation else None,
         "conversations_until_found": finding.conversations,
         "expected_name": mismatch.left_name,
         "actual_name": mismatch.right_name,
@@ -132,6 +135,29 @@ def outcome_line(outcome: Outcome) -> Line:
         "findings": list(outcome.findings),
         "blocking": outcome.blocking,
         "accepted": outcome.accepted,
+        "entries": [{"fingerprint": entry.fingerprint, **_entry(entry, entry.said)} for entry in outcome.entries],
+    }
+
+
+def ledger_line(target: str, judged: Judged, file: str) -> Line:
+    """What became of one accepted mismatch, which stands in `file`; part of the footer."""
+    return {
+        "target": target,
+        "fingerprint": judged.entry.fingerprint,
+        "check": judged.check,
+        "renderer": judged.renderer,
+        "state": judged.state,
+        "where": f"{file}: target.{target}.accepted, entry {judged.number}",
+        **_entry(judged.entry, judged.text),
+    }
+
+
+def _entry(entry: Accepted, text: str) -> Line:
+    return {
+        "reason": entry.reason,
+        "owner": entry.owner,
+        "expires": entry.expires.isoformat() if entry.expires else None,
+        "text": text,
     }
 
 

@@ -14,7 +14,7 @@ from template_checks.config import Config
 from template_checks.errors import TemplateChecksError, UsageError
 from template_checks.findings import Event, Finding, Outcome, Progress
 from template_checks.profiles import Profile
-from template_checks.record import Line, finding_line, header, outcome_line
+from template_checks.record import Line, finding_line, header, ledger_line, outcome_line
 from template_checks.search import Search, plan
 from template_checks.store import Store
 from template_checks.target import Target, build_target
@@ -44,7 +44,8 @@ class Run:
     blocking: int = 0
     advisory: int = 0
     accepted: int = 0
-    stale: list[str] = field(default_factory=list)
+    ledger: list[Line] = field(default_factory=list)
+    stale: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
     planned: set[bool] = field(default_factory=set)
@@ -105,8 +106,9 @@ class Run:
         search = Search(target, plan(target, self.checks), self.profile, self.seed, self.store, emit)
         search.run()
         self.interrupted = search.interrupted
-        for entry in search.stale():
-            self.stale.append(f"target.{target.name}.accepted: {entry.fingerprint} ({entry.reason})")
+        for judged in search.judged():
+            self.ledger.append(ledger_line(target.name, judged, Path(self.where).name))
+            self.stale += judged.stale
 
     def _count(self, finding: Finding) -> None:
         if finding.blocking:
@@ -141,6 +143,7 @@ class Run:
             "advisory": self.advisory,
             "accepted": self.accepted,
             "stale": self.stale,
+            "ledger": self.ledger,
             "interrupted": self.interrupted,
             "verdict": self._verdict(),
             "exit_code": code,
@@ -157,7 +160,7 @@ class Run:
         if self.counts["error"] or self.failed:
             parts.append(f"{_several(self.counts['error'] + len(self.failed), 'error', 'errors')}")
         if self.stale:
-            parts.append(f"{_several(len(self.stale), 'stale accepted entry', 'stale accepted entries')}")
+            parts.append(f"{_several(self.stale, 'stale accepted entry', 'stale accepted entries')}")
         if self.interrupted:
             parts.append("interrupted")
         if self.counts["not-exercised"]:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from template_checks.causes import Cause
-from template_checks.checks import Check, Mismatch, NotExercised, Verdict
-from template_checks.config import Accepted
+from template_checks.checks import Check, Mismatch, NotExercised, Verdict, get_checks
 from template_checks.conversation import Conversation
-from template_checks.errors import RenderError, UsageError
+from template_checks.errors import RenderError
 from template_checks.exchange import Case, Exchange
 from template_checks.findings import Event, Finding, Item, Outcome, OutcomeName, Progress
 from template_checks.fingerprint import fingerprint
+from template_checks.ledger import Judged, Ledger
 from template_checks.origins import locate
 from template_checks.profiles import Profile
 from template_checks.renderers import catalogue
@@ -90,7 +90,8 @@ class Search:
         ]
         self.examined = 0
         self.interrupted = False
-        self._accepted = {entry.fingerprint: entry for entry in target.config.accepted}
+        self.ledger = Ledger(target, items, plan(target, get_checks(())))
+        self.outcomes: dict[str, Outcome] = {}
         self._broke: dict[tuple[str, str], str] = {}
         self._seen: set[Conversation] = set()
 
@@ -104,19 +105,15 @@ class Search:
         except KeyboardInterrupt:
             self.interrupted = True
         for item in self.items:
-            self.emit(self._outcome(item))
+            self.outcomes[item.id] = self._outcome(item)
+            self.emit(self.outcomes[item.id])
 
-    def stale(self) -> list[Accepted]:
-        """Accepted mismatches that this run had the means to see and did not."""
+    def judged(self) -> list[Judged]:
+        """What became of each accepted mismatch; an interrupted run judges none."""
         if self.interrupted:
             return []
-        seen = {mark for tally in self.tallies.values() for mark in tally.findings}
-        checked = {item.check.name for item in self.items}
-        return [
-            entry
-            for entry in self._accepted.values()
-            if entry.fingerprint not in seen and (entry.check is None or entry.check in checked)
-        ]
+        findings = {mark: finding for tally in self.tallies.values() for mark, finding in tally.findings.items()}
+        return self.ledger.judge(findings, self.outcomes)
 
     # Conversations
 
@@ -124,18 +121,18 @@ class Search:
         return sorted(self.target.tokenizer.control_tokens)
 
     def _fixed(self) -> Iterator[Conversation]:
+        yield from self.ledger.witnesses()
         if self.store is not None:
-            for kept in self.store.load(self.target.name):
-                yield kept.conversation
+            yield from self.store.load(self.target.name)
         yield from self.target.conversations
         config = self.target.config
-        yield from starters(roles=config.roles, system=config.system, special=self._special())
+        yield from starters(roles=config.roles, system=config.system, own=self._special())
 
     def _draw(self) -> None:
         from hypothesis import HealthCheck, Phase, given, seed, settings
 
         config = self.target.config
-        strategy = conversations(roles=config.roles, system=config.system, special=self._special())
+        strategy = conversations(roles=config.roles, system=config.system, own=self._special())
 
         @seed(self.seed)
         @settings(
@@ -207,27 +204,12 @@ class Search:
             mark,
             seen_at,
             locate(self.target, item.renderer, mismatch),
-            self._reason(mark, item),
         )
+        finding = self.ledger.settled(finding)
         self.tallies[item.id].findings[mark] = finding
         if self.store is not None:
             self.store.save(finding)
         self.emit(finding)
-
-    def _reason(self, mark: str, item: Item) -> str | None:
-        entry = self._accepted.get(mark)
-        if entry is None:
-            return None
-        for key, value, actual in (
-            ("check", entry.check, item.check.name),
-            ("renderer", entry.renderer, item.renderer),
-        ):
-            if value is not None and value != actual:
-                raise UsageError(
-                    f"The accepted mismatch {mark} says {key} = {value!r}, but it is {actual!r}.",
-                    where=f"target.{self.target.name}.accepted",
-                )
-        return entry.reason
 
     # Shrinking
 
@@ -260,6 +242,7 @@ class Search:
 
     def _outcome(self, item: Item) -> Outcome:
         tally = self.tallies[item.id]
+        entries = tuple(finding.accepted for finding in tally.findings.values() if finding.accepted is not None)
         reason: str | None = None
         name: OutcomeName
         if item.renderer in self.target.broken:
@@ -269,18 +252,25 @@ class Search:
         elif tally.error is not None:
             name, reason = "error", tally.error
         elif tally.findings:
-            name, reason = "accepted", next(iter(tally.findings.values())).accepted
+            name, reason = "accepted", "; ".join(entry.said for entry in entries)
         elif tally.exercised:
             name = "pass"
         elif tally.unsupported and not tally.not_exercised:
             name, reason = "unsupported", tally.unsupported
         else:
             name, reason = "not-exercised", tally.not_exercised or "no conversation reached it"
-        findings = tally.findings.values()
-        blocking = sum(finding.blocking for finding in findings)
-        accepted = sum(finding.accepted is not None for finding in findings)
+        blocking = sum(finding.blocking for finding in tally.findings.values())
         marks = tuple(tally.findings)
-        return Outcome(self.target.name, item, name, tally.exercised, reason, marks, blocking, accepted)
+        return Outcome(self.target.name, item, name, tally.exercised, reason, marks, blocking, len(entries), entries)
+
+
+def find_again(target: Target, item: Item, mark: str, conversation: Conversation | None) -> Mismatch | None:
+    """The mismatch with this fingerprint, in this conversation or (of a check that needs none) in the target."""
+    if conversation is not None:
+        return find_mismatch(target, item, conversation, mark)
+    verdict = item.check.target(target) if item.check.target is not None else []
+    found = [] if isinstance(verdict, NotExercised) else verdict
+    return next((m for m in found if fingerprint(item.check.name, None, m) == mark), None)
 
 
 def find_mismatch(target: Target, item: Item, conversation: Conversation, mark: str) -> Mismatch | None:

@@ -30,10 +30,8 @@ class Store:
         self.problem: str | None = None
 
     def save(self, finding: Finding) -> None:
-        """Keep a finding that has a conversation; a folder that cannot be written is noted, not fatal."""
+        """Keep a finding; a folder that cannot be written is noted, not fatal."""
         conversation = finding.mismatch.conversation
-        if conversation is None:
-            return
         data = {
             "fingerprint": finding.fingerprint,
             "config": self.config,
@@ -41,33 +39,40 @@ class Store:
             "check": finding.item.check.name,
             "renderer": finding.item.renderer,
             "purpose": finding.item.purpose,
-            "conversation": conversation.to_list(),
+            "conversation": conversation.to_data() if conversation is not None else None,
         }
         path = self.folder / finding.target / f"{finding.fingerprint}.json"
         try:
-            if path.exists() and size(_read(path)[0].conversation) < size(conversation):
+            known = _read(path)[0].conversation if path.exists() else None
+            if known is not None and conversation is not None and size(known) < size(conversation):
                 return  # a smaller one is kept already
             _write(path, data)
         except (OSError, UsageError) as error:
             self.problem = f"counterexamples are not kept: {error}"
 
-    def load(self, target: str) -> list[Counterexample]:
-        """The target's counterexamples. Files that cannot be read are left out and noted."""
+    def load(self, target: str) -> list[Conversation]:
+        """The conversations of the target's counterexamples. Files that cannot be read are left out and noted."""
         found = []
         for path in sorted((self.folder / target).glob("*.json")):
             try:
-                found.append(_read(path)[0])
+                kept = _read(path)[0]
             except TemplateChecksError as error:
                 self.problem = f"{error.what} ({path})"
+                continue
+            if kept.conversation is not None:
+                found.append(kept.conversation)
         return found
 
-    def find(self, fingerprint: str) -> tuple[Counterexample, list[str]]:
+    def find(self, fingerprint: str, target: str | None = None) -> tuple[Counterexample, list[str]]:
         """One counterexample by its fingerprint (or its first digits) and the configuration it came from.
+
+        Where several targets have it, the latest, unless `target` says which.
 
         Raises:
             UsageError: none, or several.
         """
         paths = sorted(self.folder.glob(f"*/{fingerprint}*.json")) if fingerprint.isalnum() else []
+        paths = [path for path in paths if target is None or path.parent.name == target]
         if not paths:
             known = sorted(path.stem for path in self.folder.glob("*/*.json"))
             raise UsageError(
@@ -100,7 +105,7 @@ def _read(path: Path) -> tuple[Counterexample, list[str]]:
                 data["check"],
                 data["renderer"],
                 data["purpose"],
-                Conversation.from_list(data["conversation"], str(path)),
+                Conversation.from_list(data["conversation"], str(path)) if data["conversation"] is not None else None,
             ),
             list(data["config"]),
         )

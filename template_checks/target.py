@@ -77,9 +77,13 @@ class Target:
         """What a renderer makes of a conversation, or why it makes nothing of it; remembers the latest."""
         return lru_cache(maxsize=_REMEMBERED)(self._render)
 
-    def _render(self, renderer: str, conversation: Conversation, purpose: Purpose) -> Result:
+    def _render(self, name: str, conversation: Conversation, purpose: Purpose) -> Result:
+        renderer = self.renderers[name]
+        missing = conversation.features - renderer.features
+        if missing:
+            return Unsupported(f"it knows no {' and no '.join(sorted(missing))}")
         try:
-            return self.renderers[renderer].render(conversation, purpose)
+            return renderer.render(conversation, purpose)
         except (Unsupported, RenderError) as error:
             return error
 

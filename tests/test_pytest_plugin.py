@@ -115,19 +115,57 @@ def test_accepted_is_xfailed_with_its_reason(project: pytest.Pytester) -> None:
     mark = re.search(r"template-checks replay (\w{8})", result.stdout.str())
     assert mark
     (project.path / "template-checks.toml").unlink()
-    entry = f'accepted = [{{ fingerprint = "{mark[1]}", reason = "it was trained so", check = "single-bos" }}]'
-    write_toml(project.path, template=BOS_TWICE + TURNS, target=entry)
+    entry = f'fingerprint = "{mark[1]}", reason = "it was trained so", check = "single-bos", owner = "Ann"'
+    write_toml(project.path, template=BOS_TWICE + TURNS, target=f"accepted = [{{ {entry}, expires = 9999-12-31 }}]")
     result = project.runpytest_inprocess("--check", "single-bos", "-rx")
     assert result.ret == 0
-    result.assert_outcomes(xfailed=2)
-    result.stdout.fnmatch_lines(["XFAIL template-checks.toml::m::single-bos*it was trained so*"])
+    result.assert_outcomes(xfailed=2, passed=1)
+    result.stdout.fnmatch_lines(
+        ["XFAIL template-checks.toml::m::single-bos*accepted by Ann until 9999-12-31: it was trained so*"]
+    )
+    (project.path / "template-checks.toml").unlink()
+    write_toml(project.path, template=BOS_TWICE + TURNS, target=f"accepted = [{{ {entry}, expires = 2024-12-31 }}]")
+    result = project.runpytest_inprocess("--check", "single-bos", "-rx")
+    result.assert_outcomes(failed=2, passed=1)
+    result.stdout.fnmatch_lines(["*accepted until 2024-12-31 by Ann, expired: it was trained*"])
 
 
-def test_an_accepted_entry_that_nothing_shows_fails(project: pytest.Pytester) -> None:
-    write_toml(project.path, target='accepted = [{ fingerprint = "c7f2a91b", reason = "an old debt" }]')
-    result = project.runpytest_inprocess("-k", "special-ids or accepted-entries")
-    result.assert_outcomes(passed=1, failed=1, deselected=result.parseoutcomes()["deselected"])
-    result.stdout.fnmatch_lines(["*remove from `accepted`: c7f2a91b: an old debt*"])
+WITNESS = 'witness = [{ role = "user", content = "hi" }]'
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [("", "matches nothing that this run found: correct or remove*"), (f", {WITNESS}", "fixed: remove this entry")],
+)
+@pytest.mark.parametrize("selected", ["special-ids or accepted-entries", "accepted-entries"])
+def test_an_accepted_entry_that_nothing_shows_fails(
+    project: pytest.Pytester, more: str, said: str, selected: str
+) -> None:
+    """Also where no check is selected with it: it looks at all that could show its entries."""
+    write_toml(project.path, target=f'accepted = [{{ fingerprint = "c7f2a91b", reason = "an old debt"{more} }}]')
+    result = project.runpytest_inprocess("-k", selected)
+    outcomes = result.parseoutcomes()
+    assert outcomes == {
+        "failed": 1,
+        "deselected": outcomes["deselected"],
+        **({"passed": 1} if "ids" in selected else {}),
+    }
+    result.stdout.fnmatch_lines(
+        [
+            "✗ c7f2a91b",
+            f"  {said}",
+            "  where   template-checks.toml: target.m.accepted, entry 1",
+            "  reason  an old debt",
+        ]
+    )
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_what_is_not_selected_is_not_stale(project: pytest.Pytester) -> None:
+    entries = f'accepted = [{{ fingerprint = "c7f2a91b", reason = "a debt", check = "single-bos", {WITNESS} }}]'
+    write_toml(project.path, target=entries)
+    project.runpytest_inprocess("--check", "special-ids").assert_outcomes(passed=1)
+    project.runpytest_inprocess("--check", "single-bos").assert_outcomes(passed=2, failed=1)
 
 
 def test_not_exercised_is_skipped_with_its_reason(project: pytest.Pytester) -> None:

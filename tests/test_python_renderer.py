@@ -175,8 +175,8 @@ def test_promised_labels_must_come(make: Make) -> None:
             "messages, purpose, add_generation_prompt, tokenizer, more=1",
             "messages,purpose,add_generation_prompt,tokenizer",
         ),
-        ("**all", "messages,purpose,add_generation_prompt,tokenizer"),
-        ("conversation, **all", "purpose,add_generation_prompt,tokenizer"),
+        ("**all", "messages,purpose,add_generation_prompt,tokenizer,tools,continue_final_message"),
+        ("conversation, **all", "purpose,add_generation_prompt,tokenizer,tools,continue_final_message"),
     ],
 )
 def test_the_arguments_it_takes(make: Make, signature: str, expected: str) -> None:

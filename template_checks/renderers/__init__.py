@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from template_checks.conversation import Conversation, Purpose
-from template_checks.errors import UsageError
+from template_checks.conversation import Conversation, Feature, Purpose
+from template_checks.errors import Unsupported, UsageError
 from template_checks.rendering import Artefact, Origin, Rendering, Stop
 
 if TYPE_CHECKING:
@@ -77,7 +77,11 @@ class Renderer(ABC):
     summary: ClassVar[str]
     Options: ClassVar[OptionsType] = RendererOptions
     purposes: frozenset[Purpose] = frozenset({"train", "generate"})
+    features: frozenset[Feature] = frozenset()
+    """What this system can express beyond roles and text."""
     gives_labels: bool = False
+    masks_padding: bool | None = None
+    """Does the collator behind it set the label of every padding id to -100? None: not known."""
 
     def __init__(self, name: str, options: Any, context: Context) -> None:
         """Set up what every renderer has."""
@@ -99,6 +103,19 @@ class Renderer(ABC):
             Unsupported: this system cannot express the conversation.
             RenderError: the system broke on it.
         """
+
+    def render_continued(self, conversation: Conversation) -> Rendering:
+        """Render a prompt that goes on with the last message, an answer that was begun.
+
+        Raises:
+            Unsupported: this system cannot go on with a message.
+            RenderError: the system broke on it.
+        """
+        raise Unsupported("it cannot go on with a message")
+
+    def messages_after(self, conversation: Conversation, purpose: Purpose) -> list[dict[str, Any]] | None:
+        """The messages as they are after the system rendered them; None where it gets no messages to change."""
+        return None
 
     def close(self) -> None:  # noqa: B027 — most renderers hold nothing
         """Give back processes and the like."""

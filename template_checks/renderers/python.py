@@ -15,15 +15,15 @@ from typing import Any, ClassVar
 from pydantic import Field, field_validator
 
 from template_checks.cache import sha256_file, sha256_text
-from template_checks.conversation import Conversation, Purpose
+from template_checks.conversation import Conversation, Feature, Purpose
 from template_checks.errors import ArtefactError, RenderError, TemplateChecksError, Unsupported, UsageError
 from template_checks.layout import Scaffolds
 from template_checks.renderers import Context, Renderer, RendererOptions
-from template_checks.rendering import Artefact, ContentSpan, Encoded, Rendering
+from template_checks.rendering import Artefact, ContentSpan, Encoded, Piece, Rendering
 from template_checks.returned import Returned, as_returned, rendering_of_ids, rendering_of_text
 from template_checks.xtuner.templates import did_you_mean
 
-_OFFERED = ("messages", "purpose", "add_generation_prompt", "tokenizer")
+_OFFERED = ("messages", "purpose", "add_generation_prompt", "tokenizer", "tools", "continue_final_message")
 _SHAPES = "`module:function` or `path/to/file.py:function`"
 
 
@@ -34,6 +34,12 @@ class PythonOptions(RendererOptions):
     add_special_tokens: bool = Field(False, description="how a returned text is tokenized")
     purposes: tuple[Purpose, ...] = Field(("train", "generate"), description="what the function can do", min_length=1)
     labels: bool = Field(False, description="the function returns labels when it renders for training")
+    features: tuple[Feature, ...] = Field(
+        (), description="what it knows beyond text: tools, tool-calls, reasoning, parts"
+    )
+    masks_padding: bool | None = Field(
+        None, description="the collator in training sets the label of every padding id to -100"
+    )
 
     @field_validator("function")
     @classmethod
@@ -47,10 +53,11 @@ class PythonOptions(RendererOptions):
 class PythonRenderer(Renderer):
     """A function of the user's own, run in this process with the rights of this process.
 
-    It is called as `function(messages)`, or with those of `messages`, `purpose`, `add_generation_prompt` and
-    `tokenizer` (the transformers tokenizer) that it has parameters for. It returns one of: the text; a list
-    of ids; `(ids, labels)`; a dict with `text`, `ids` (or `input_ids`), `labels`. Messages are fresh dicts
-    each time. It may raise `template_checks.errors.Unsupported` for conversations it cannot express.
+    It is called as `function(messages)`, or with those of `messages`, `purpose`, `add_generation_prompt`,
+    `tokenizer` (the transformers tokenizer), `tools` and `continue_final_message` that it has parameters for.
+    It returns one of: the text; a list of ids; `(ids, labels)`; a dict with `text`, `ids` (or `input_ids`),
+    `labels`. Messages are fresh dicts each time. It may raise `template_checks.errors.Unsupported` for
+    conversations it cannot express.
 
     Raises:
         UsageError: no such file, module or function, or a function that wants other arguments.
@@ -68,6 +75,8 @@ class PythonRenderer(Renderer):
         # What one function can do is configured, not a property of the type.
         self.purposes = frozenset(options.purposes)
         self.gives_labels = options.labels
+        self.features = frozenset(options.features)
+        self.masks_padding = options.masks_padding
         module, label = self._load(options.function.rpartition(":")[0])
         self._function = self._find(module, options.function.rpartition(":")[2])
         self._arguments = accepted_arguments(self._function, self._place)
@@ -95,6 +104,21 @@ class PythonRenderer(Renderer):
         contents = self._locate(conversation, purpose, returned.text)
         return rendering_of_text(returned.text, encoded, contents, returned.labels)
 
+    def render_continued(self, conversation: Conversation) -> Rendering:
+        """Call the function with `continue_final_message = True`, if it has a parameter of that name."""
+        if "continue_final_message" not in self._arguments:
+            raise Unsupported("the function has no parameter continue_final_message")
+        returned = self._call(conversation, "train", continued=True)
+        if returned.text is None:
+            return rendering_of_ids(returned.ids or (), None)
+        return Rendering((Piece(returned.text, self._encode(returned.text)),))
+
+    def messages_after(self, conversation: Conversation, purpose: Purpose) -> list[dict[str, Any]] | None:
+        """The messages that the function was given, after it returned."""
+        messages = conversation.to_list()
+        self._call(conversation, purpose, messages=messages)
+        return messages
+
     def describe(self) -> dict[str, Any]:
         """The function, and the arguments it is given."""
         return {
@@ -108,12 +132,21 @@ class PythonRenderer(Renderer):
             return self.tokenizer.encode_with_special(text)
         return self.tokenizer.encode(text)
 
-    def _call(self, conversation: Conversation, purpose: Purpose) -> Returned:
+    def _call(
+        self,
+        conversation: Conversation,
+        purpose: Purpose,
+        *,
+        messages: list[dict[str, Any]] | None = None,
+        continued: bool = False,
+    ) -> Returned:
         offered = {
-            "messages": conversation.to_list(),
+            "messages": conversation.to_list() if messages is None else messages,
             "purpose": purpose,
             "add_generation_prompt": purpose == "generate",
             "tokenizer": self.tokenizer.hf,
+            "tools": conversation.tool_list() or None,
+            "continue_final_message": continued,
         }
         given = {name: offered[name] for name in self._arguments}
         try:

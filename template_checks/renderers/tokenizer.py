@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,12 +12,16 @@ import jinja2.ext
 import jinja2.nodes
 from pydantic import Field
 
-from template_checks.conversation import Conversation, Purpose
+from template_checks.conversation import Conversation, Feature, Purpose
 from template_checks.errors import ArtefactError, RenderError, Unsupported, UsageError
 from template_checks.layout import Scaffolds
 from template_checks.limits import MAX_TEXT, TimeLimitError, limited
 from template_checks.renderers import Context, OptionsType, Renderer, RendererOptions
-from template_checks.rendering import Artefact, Origin, Piece, Rendering
+from template_checks.rendering import IGNORE_INDEX, Artefact, Origin, Piece, Rendering
+from template_checks.returned import rendering_of_text
+
+_GENERATION_BLOCK = r"\{%-?\s*generation\s*-?%\}"
+"""As transformers looks for it."""
 
 
 class TokenizerOptions(RendererOptions):
@@ -25,6 +30,9 @@ class TokenizerOptions(RendererOptions):
     chat_template: str | None = Field(None, description="a Jinja file to use instead of the tokenizer's own template")
     arguments: dict[str, Any] = Field(
         default_factory=dict, description="further template variables, such as enable_thinking = false"
+    )
+    masks_padding: bool | None = Field(
+        None, description="the collator in training sets the label of every padding id to -100"
     )
 
 
@@ -43,7 +51,12 @@ class TokenizerRenderer(Renderer):
         """Find the template and parse it once, so that a broken one is reported before the run."""
         super().__init__(name, options, context)
         self.template, self.where = self._find_template(options, context)
-        self.origins = _literals(self.template, self.where)
+        tree = _parse(self.template, self.where)
+        self.origins = _literals(tree, self.where)
+        self.features = _features(tree)
+        # Labels only where the template says which tokens the assistant generates.
+        self.gives_labels = re.search(_GENERATION_BLOCK, self.template) is not None
+        self.masks_padding = options.masks_padding
         self.artefacts = [Artefact(self.where, _sha256(self.template))]
         self._scaffolds: dict[Purpose, Scaffolds] = {}
         self._verified: set[Purpose] = set()
@@ -58,7 +71,13 @@ class TokenizerRenderer(Renderer):
         if purpose not in self._scaffolds:
             self._scaffolds[purpose] = Scaffolds(lambda probe: self._text(probe, purpose))
         contents = self._scaffolds[purpose].locate(conversation, text)
-        return Rendering((Piece(text, encoded),), contents)
+        labels = self._labels(conversation) if self.gives_labels and purpose == "train" else None
+        return rendering_of_text(text, encoded, contents, labels)
+
+    def render_continued(self, conversation: Conversation) -> Rendering:
+        """`apply_chat_template(…, continue_final_message=True)`."""
+        text = self._text(conversation, "train", continue_final_message=True)
+        return Rendering((Piece(text, self.tokenizer.encode(text)),))
 
     def describe(self) -> dict[str, Any]:
         """The template's place and length, and the extra variables."""
@@ -68,21 +87,29 @@ class TokenizerRenderer(Renderer):
             "arguments": dict(self.options.arguments),
         }
 
-    def _apply(self, conversation: Conversation, purpose: Purpose, *, tokenize: bool) -> Any:
+    def _apply(self, conversation: Conversation, purpose: Purpose, *, tokenize: bool, **more: Any) -> Any:
         return self.tokenizer.hf.apply_chat_template(
             conversation.to_list(),
+            tools=conversation.tool_list() or None,
             chat_template=self.template,
             tokenize=tokenize,
             add_generation_prompt=purpose == "generate",
+            **more,
             **self.options.arguments,
         )
 
-    def _text(self, conversation: Conversation, purpose: Purpose) -> str:
+    def _labels(self, conversation: Conversation) -> tuple[int, ...]:
+        """From the mask that transformers makes of the template's `{% generation %}` blocks."""
+        result = self._apply(conversation, "train", tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
+        pairs = zip(result["input_ids"], result["assistant_masks"], strict=True)
+        return tuple(index if generated else IGNORE_INDEX for index, generated in pairs)
+
+    def _text(self, conversation: Conversation, purpose: Purpose, **more: Any) -> str:
         if self._endless is not None:  # seconds for each of hundreds of conversations would be hours
             raise RenderError(f"not run again: {self._endless}")
         try:
             with limited():
-                text: str = self._apply(conversation, purpose, tokenize=False)
+                text: str = self._apply(conversation, purpose, tokenize=False, **more)
         except jinja2.TemplateError as error:
             # `raise_exception` in a template raises the base class itself: the template refuses the conversation.
             if type(error) is jinja2.TemplateError:
@@ -132,18 +159,40 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _literals(template: str, where: str) -> list[Origin]:
-    """String literals and template text with their lines.
+def _parse(template: str, where: str) -> jinja2.nodes.Template:
+    """The template's syntax tree.
 
     Raises:
         ArtefactError: the template does not parse.
     """
     try:
-        tree = _environment().parse(template)
+        return _environment().parse(template)
     except jinja2.TemplateSyntaxError as error:
         raise ArtefactError(
             f"The chat template does not parse: {error.message}", where=f"{where}, line {error.lineno}"
         ) from error
+
+
+def _features(tree: jinja2.nodes.Template) -> frozenset[Feature]:
+    """What the template reads beyond roles and text. What it never reads it cannot express."""
+    names = {node.name for node in tree.find_all(jinja2.nodes.Name) if node.ctx == "load"}
+    keys = {node.attr for node in tree.find_all(jinja2.nodes.Getattr)}
+    keys |= {node.value for node in tree.find_all(jinja2.nodes.Const) if isinstance(node.value, str)}
+    tests = {node.name for node in tree.find_all(jinja2.nodes.Test)}
+    found: set[Feature] = set()
+    if "tools" in names:
+        found.add("tools")
+    if "tool_calls" in keys:
+        found.add("tool-calls")
+    if "reasoning_content" in keys:
+        found.add("reasoning")
+    if "text" in keys and tests & {"string", "iterable", "sequence", "mapping"}:
+        found.add("parts")
+    return frozenset(found)
+
+
+def _literals(tree: jinja2.nodes.Template, where: str) -> list[Origin]:
+    """String literals and template text with their lines."""
     nodes = [(node.lineno, node.data) for node in tree.find_all(jinja2.nodes.TemplateData)]
     nodes += [(node.lineno, node.value) for node in tree.find_all(jinja2.nodes.Const) if isinstance(node.value, str)]
     return [Origin(value, f"{where}, line {line}", "literal") for line, value in nodes if value]

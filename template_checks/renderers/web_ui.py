@@ -146,7 +146,7 @@ class WebUIRenderer(Renderer):
         takes_system = "system" in self.plan.names and not self.plan.supplies_system
         if takes_system and (self.plan.by_client or not self.plan.roles.open):
             return conversation
-        return Conversation(conversation.messages[1:])
+        return Conversation(conversation.messages[1:], conversation.tools)
 
     def _text(self, conversation: Conversation) -> tuple[str, bool]:
         """The prompt, and whether special tokens are added."""

@@ -33,6 +33,11 @@ _SIGNS = {
 }
 
 
+_LEDGER_SIGNS = {"accepted": ("a", "yellow"), "unexamined": ("?", "yellow")}
+_LEDGER_ORDER = ("accepted", "unexamined", "contradicting", "unmatched", "fixed")
+"""Of its states; what is neither accepted nor unexamined has to go or to change."""
+
+
 def make_console(*, stderr: bool = False) -> Console:
     """A console: as wide as the terminal, 80 columns where there is none."""
     console = Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)
@@ -67,13 +72,16 @@ def show(lines: Iterable[Line], console: Console) -> None:
     if header:
         _show_header(header, console)
     several = len(header["targets"]) > 1 if header else False
-    for group in grouped([line for line in record if line["kind"] == "finding"]):
+    findings = [line for line in record if line["kind"] == "finding"]
+    for group in grouped([line for line in findings if line["accepted"] is None]):
         show_finding(group, console, name_target=several)
     outcomes = [line for line in record if line["kind"] == "outcome"]
     for target in dict.fromkeys(line["target"] for line in outcomes):
         known = header["targets"].get(target, {}) if header else {}
         renderers = [*known.get("renderers", ()), *known.get("broken", ())]
         _show_matrix(target, renderers, [line for line in outcomes if line["target"] == target], console)
+    if footer:
+        _show_ledger(footer["ledger"], console, name_target=several)
     _show_footer(header, footer, console)
 
 
@@ -106,11 +114,14 @@ def _show_header(header: Line, console: Console) -> None:
 
 
 def grouped(findings: list[Line]) -> list[list[Line]]:
-    """Findings of one renderer with one cause and place, the most telling first; worst groups first."""
+    """Findings of one renderer with one cause and place, the most telling first; worst groups first.
+
+    What is accepted never stands in one group with what is not.
+    """
     groups: dict[tuple[Any, ...], list[Line]] = {}
     for finding in findings:
         scaffold = None if finding["cause"] in _ONCE else finding["scaffold"]
-        key = (finding["target"], finding["renderer"], finding["cause"], scaffold)
+        key = (finding["target"], finding["renderer"], finding["cause"], scaffold, finding["accepted"] is None)
         groups.setdefault(key, []).append(finding)
     for group in groups.values():
         group.sort(key=_telling)
@@ -126,7 +137,7 @@ def _order(group: list[Line]) -> tuple[Any, ...]:
 def _telling(finding: Line) -> tuple[int, int, int, str]:
     rank = _ORDER.index(finding["check"]) if finding["check"] in _ORDER else len(_ORDER)
     severity = 0 if finding["severity"] == "blocking" else 1
-    return severity, rank, len(finding["conversation"] or ()), finding["purpose"] or ""
+    return severity, rank, len(_messages(finding["conversation"] or ())), finding["purpose"] or ""
 
 
 def _worst(group: list[Line]) -> int:
@@ -154,7 +165,7 @@ def show_finding(group: list[Line], console: Console, *, name_target: bool = Fal
     console.print(title)
     console.print()
     if finding["conversation"] is not None:
-        _show_conversation(finding["conversation"], console)
+        show_conversation(finding["conversation"], console)
         console.print()
     if finding["first_difference"] is not None:
         name = "First difference" if finding["expected_ids"] else "Seen at"
@@ -172,19 +183,34 @@ def show_finding(group: list[Line], console: Console, *, name_target: bool = Fal
 def _shrunk(finding: Line) -> str:
     if finding["conversation"] is None:
         return ""
-    count = len(finding["conversation"])
+    count = len(_messages(finding["conversation"]))
     return f" · shrunk to {count} message{'' if count == 1 else 's'}"
 
 
-def _show_conversation(conversation: list[dict[str, Any]], console: Console) -> None:
-    width = max(len(message["role"]) for message in conversation)
-    for message in conversation:
-        content = shortened(visible(message["content"]), max(20, console.width - width - 8))
-        line = Text(f'  {message["role"]:<{width}}  "{content}"')
+def _messages(conversation: Any) -> list[Line]:
+    """Of a conversation as a record holds it: its messages, or an object with `messages` and `tools`."""
+    messages: list[Line] = conversation["messages"] if isinstance(conversation, dict) else conversation
+    return messages
+
+
+def show_conversation(conversation: Any, console: Console, *, indent: int = 2) -> None:
+    """A conversation as a record holds it, a message a line, white space visible."""
+    messages = _messages(conversation)
+    width = max(len(message["role"]) for message in messages)
+    for message in messages:
+        parts = message["content"] if isinstance(message["content"], list) else None
+        text = "".join(part["text"] for part in parts) if parts is not None else message["content"]
+        content = shortened(visible(text), max(20, console.width - width - indent - 6))
+        line = Text(f'{" " * indent}{message["role"]:<{width}}  "{content}"')
+        if parts is not None:
+            line.append(f"  in {len(parts)} part{'' if len(parts) == 1 else 's'}")
         for key, value in message.items():
             if key not in {"role", "content"}:
                 line.append(f"  {key}={value!r}")
         console.print(line)
+    if isinstance(conversation, dict):
+        names = [tool.get("function", tool).get("name", "?") for tool in conversation.get("tools", ())]
+        console.print(Text(f"{' ' * indent}tools: {', '.join(map(str, names))}"))
 
 
 def _show_facts(group: list[Line], console: Console) -> None:
@@ -193,7 +219,9 @@ def _show_facts(group: list[Line], console: Console) -> None:
     if finding["location"]:
         facts.append(("Comes from", finding["location"]))
     if finding["accepted"] is not None:
-        facts.append(("Accepted", finding["accepted"]))
+        facts.append(("Ledger", finding["accepted"]["text"]))
+    if finding["expired"] is not None:
+        facts.append(("Ledger", finding["expired"]["text"]))
     others = [f"{other['check']}[{other['renderer']}-{other['purpose']}]" for other in group[1:]]
     if others:
         facts.append(("Also fails", ", ".join(dict.fromkeys(others))))
@@ -244,6 +272,29 @@ def _sign(line: Line) -> Text:
     return text
 
 
+def _show_ledger(ledger: list[Line], console: Console, *, name_target: bool) -> None:
+    """The entries of the ledger, those that have to go or to change last and loud; not what this run left out."""
+    shown = [entry for entry in ledger if entry["state"] not in {"unselected", "expired"}]  # expired: with its finding
+    if shown:
+        console.print(Text("Ledger: mismatches accepted on purpose", style="bold"))
+    for entry in sorted(shown, key=lambda entry: _LEDGER_ORDER.index(entry["state"])):
+        sign, style = _LEDGER_SIGNS.get(entry["state"], ("✗", "bold red"))
+        names = [entry["target"] if name_target else None, entry["check"], entry["renderer"], entry["fingerprint"]]
+        console.print(Text(f"{sign} {'   '.join(filter(None, names))}", style=style))
+        for line in ledger_text(entry, console.width - 2):
+            console.print(Text(f"  {line}", style="bold red" if style == "bold red" else ""))
+    if shown:
+        console.print()
+
+
+def ledger_text(entry: Line, width: int = 78) -> list[str]:
+    """What became of an entry of the ledger; if it has to go or to change, also where it stands and its reason."""
+    facts = [entry["text"]]
+    if entry["state"] != "accepted":
+        facts += [f"{key:<8}{entry[key]}" for key in ("where", "reason", "owner", "expires") if entry[key] is not None]
+    return [line for fact in facts for line in textwrap.wrap(fact, max(30, width), break_on_hyphens=False)]
+
+
 def _show_footer(header: Line | None, footer: Line | None, console: Console) -> None:
     if footer is None:
         console.print(Text("This record has no footer: the run was cut off.", style="bold red"))
@@ -254,7 +305,5 @@ def _show_footer(header: Line | None, footer: Line | None, console: Console) -> 
         Text("✓ pass  ✗ blocking  · advisory  a accepted  ! error  u unsupported  ? not exercised", style="dim")
     )
     console.print(Text(f"{words}   in {footer['seconds']} s"))
-    for entry in footer["stale"]:
-        console.print(Text(f"fixed or never seen: remove this entry: {entry}", style="red"))
     style = "bold red" if footer["exit_code"] else "bold green"
     console.print(Text(f"Verdict: {footer['verdict']}", style=style))

@@ -1,0 +1,126 @@
+"""Detection does not depend on luck: with the profile `ci`, 20 runs of 20 find the defects of a real set-up.
+
+The fixed conversations alone see to that. What drawing alone finds is tested too, since other systems have defects
+that no fixed conversation provokes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from template_checks.causes import Cause
+from template_checks.checks import get_checks
+from template_checks.config import load_config
+from template_checks.conversation import Conversation
+from template_checks.examples import example_config
+from template_checks.findings import Finding
+from template_checks.profiles import PROFILES
+from template_checks.search import Search, plan
+from template_checks.target import Target, build_target, opened
+from tests.systems import ROOT
+
+SEEDS = range(20)
+DEFECTS = {
+    "four spaces": ("same-tokens[web_ui-generate]", Cause.SCAFFOLD_WHITE_SPACE),
+    "BOS twice": ("single-bos[web_ui-generate]", Cause.DUPLICATED_BOS),
+    "system text": ("same-tokens[web_ui-generate]", Cause.INJECTED_SYSTEM),
+    "seam": ("same-tokens[training-train]", Cause.SEAM),
+}
+CHECKS = ("same-tokens", "single-bos", "stop-known")
+
+network = pytest.mark.network
+without_npm = pytest.mark.skipif(shutil.which("npm") is None and "CI" not in os.environ, reason="npm is not installed")
+
+Found = dict[str, Finding]
+"""Defect → the finding that is it; absent where it was not found."""
+
+
+def built(path: Path) -> Iterator[Target]:
+    config = load_config(path)
+    (name,) = config.target
+    with opened(build_target(name, config.target[name], path.parent, str(path))) as target:
+        yield target
+
+
+@pytest.fixture(scope="module")
+def example() -> Iterator[Target]:
+    yield from built(example_config("internlm2"))
+
+
+@pytest.fixture(scope="module")
+def internlm2() -> Iterator[Target]:
+    """The real tokenizer, and the template of the real XTuner."""
+    yield from built(ROOT / "fixtures" / "internlm2" / "template-checks.toml")
+
+
+def findings(target: Target, seed: int) -> list[Finding]:
+    """What one run finds. Nothing is kept, so that no run helps the next."""
+    events: list[object] = []
+    Search(target, plan(target, get_checks(CHECKS)), PROFILES["ci"], seed, None, events.append).run()
+    return [event for event in events if isinstance(event, Finding)]
+
+
+def detected(found: list[Finding]) -> Found:
+    by_name = {(finding.item.id, finding.mismatch.cause): finding for finding in found}
+    return {name: by_name[key] for name, key in DEFECTS.items() if key in by_name}
+
+
+def conversation_of(finding: Finding) -> Conversation:
+    assert finding.mismatch.conversation is not None
+    return finding.mismatch.conversation
+
+
+def ids_of(finding: Finding) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The ids at the difference: expected, actual."""
+    mismatch = finding.mismatch
+    assert mismatch.left and mismatch.right and mismatch.expected and mismatch.actual
+    return mismatch.left.ids[slice(*mismatch.expected)], mismatch.right.ids[slice(*mismatch.actual)]
+
+
+def test_every_run_finds_every_defect(example: Target) -> None:
+    for seed in SEEDS:
+        found = detected(findings(example, seed))
+        assert found.keys() == DEFECTS.keys(), f"seed {seed}"
+        assert {len(conversation_of(finding).messages) for finding in found.values()} <= {1, 2}
+        assert all(finding.blocking for finding in found.values())
+
+
+@network
+@without_npm
+def test_every_run_finds_them_with_the_real_tokenizer(internlm2: Target) -> None:
+    for seed in SEEDS:
+        everything = findings(internlm2, seed)
+        found = detected(everything)
+        assert found.keys() == DEFECTS.keys(), f"seed {seed}"
+        assert conversation_of(found["four spaces"]) == Conversation.of(("user", "0"))
+        assert ids_of(found["four spaces"]) == ((), (388,))
+        assert conversation_of(found["seam"]) == Conversation.of(("user", ""), ("assistant", "\n"))
+        assert ids_of(found["seam"]) == ((402,), (364, 364))
+        assert len(conversation_of(found["BOS twice"]).messages) == 1
+        assert len(conversation_of(found["system text"]).messages) == 1
+        (stop,) = [finding.mismatch for finding in everything if finding.item.id == "stop-known"]
+        assert stop.cause is Cause.STOP_NOT_A_TOKEN
+        assert "stop “<eoa>” is not one token but 4 ordinary tokens: " in stop.summary
+        names = stop.summary.partition("ordinary tokens: ")[2].split()
+        assert [name.rpartition("(")[2] for name in names] == ["333)", "261)", "19704)", "330)"]
+
+
+def test_drawing_alone_finds_them(example: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Web UI's defects always, the seam nearly always: it needs an answer that begins with a newline.
+
+    Measured with 600 seeds, 586 runs found the seam. That 4 runs in 20 miss it has then a chance of 1 in 1000.
+    """
+    monkeypatch.setattr(Search, "_fixed", lambda self: iter(()))
+    runs = [detected(findings(example, seed)) for seed in SEEDS]
+    found = {name: sum(name in run for run in runs) for name in DEFECTS}
+    assert {name: count for name, count in found.items() if name != "seam"} == dict.fromkeys(
+        ("four spaces", "BOS twice", "system text"), len(SEEDS)
+    )
+    assert found["seam"] >= len(SEEDS) - 3
+    lengths = {len(conversation_of(finding).messages) for run in runs for finding in run.values()}
+    assert lengths <= {1, 2}
