@@ -510,7 +510,7 @@ def test_a_tokenizer_without_offsets_is_refused() -> None:
 
 
 class Watching(Search):
-    """A search that draws, and notes every token that reaches across a seam in what it draws."""
+    """A search that draws, and notes every token that reaches across a seam in what it looks at."""
 
     def __init__(self, target: Target, renderer: str, seed: int, draws: int) -> None:
         self.found: list[Finding] = []
@@ -524,7 +524,8 @@ class Watching(Search):
             self.found.append(event)
 
     def _fixed(self) -> Iterator[Conversation]:
-        yield from ()
+        """One that reaches across many a header's end, so that a vocabulary of rare crossings is no empty test."""
+        yield Conversation.of(("user", ""), ("assistant", "\n"))
 
     def examine(self, conversation: Conversation) -> None:
         super().examine(conversation)
