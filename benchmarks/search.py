@@ -12,17 +12,15 @@ import statistics
 import time
 from pathlib import Path
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
-
 from template_checks.checks import get_checks
 from template_checks.config import load_config
 from template_checks.conversation import Conversation
+from template_checks.drawing import draw, own_strings
 from template_checks.errors import RenderError, Unsupported
 from template_checks.examples import example_config
 from template_checks.profiles import Profile
 from template_checks.renderers.tokenizer import TokenizerRenderer
 from template_checks.search import Search, plan
-from template_checks.strategies import conversations
 from template_checks.target import Target, build_target
 
 SEED = 0
@@ -34,28 +32,10 @@ def build(path: Path, target: str | None) -> Target:
     return build_target(name, config.target[name], path.parent, str(path))
 
 
-def draw(target: Target, draws: int) -> list[Conversation]:
+def drawn_for(target: Target, draws: int) -> list[Conversation]:
     """As a run draws: same strategy, same settings, same seed."""
     drawn: list[Conversation] = []
-    strategy = conversations(
-        roles=target.config.roles,
-        system=target.config.system,
-        own=sorted(target.tokenizer.control_tokens),
-    )
-
-    @seed(SEED)
-    @settings(
-        max_examples=draws,
-        phases=[Phase.generate],
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(strategy)
-    def collect(conversation: Conversation) -> None:
-        drawn.append(conversation)
-
-    collect()
+    draw(target, own_strings(target), draws, SEED, drawn.append)
     return drawn
 
 
@@ -93,12 +73,12 @@ def main() -> None:
     options = parser.parse_args()
 
     profile = Profile("benchmark", options.draws, SEED, "")
-    draw(build(options.toml, options.target), 20)  # warm up Hypothesis' tables
+    drawn_for(build(options.toml, options.target), 20)  # warm up Hypothesis' tables
     rounds = []
     for _ in range(options.rounds):
         target = build(options.toml, options.target)
-        bare(target, draw(target, 5))
-        draw_time, drawn = timed(draw, target, options.draws)
+        bare(target, drawn_for(target, 5))
+        draw_time, drawn = timed(drawn_for, target, options.draws)
         fixed = []
         search = Search(target, plan(target, get_checks(())), profile, SEED, None, lambda _event: None)
         fixed = list(search._fixed())

@@ -297,6 +297,28 @@ def seams(
     return list_seams(config, path, targets or tuple(config.target), renderers, form, offline=offline)
 
 
+@main.command(epilog="Example: template-checks museum M01 M30 --seeds 20")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Search each bug so many times.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json prints NDJSON: a line for each bug.",
+)
+def museum(ids: tuple[str, ...], seeds: int, form: str) -> int:
+    """Show that documented bugs are caught, and their corrected twins are not.
+
+    Each bug is searched for with the check that has to fire, as the ci profile does, until it fires; its twin is
+    searched to the end, with all checks. Exits with 1 where a bug was missed or a twin was not silent.
+    """
+    from template_checks.front import visit_museum
+
+    return visit_museum(ids, seeds, form)
+
+
 @main.command(epilog="Example: template-checks checks same-tokens")
 @click.argument("name", required=False)
 def checks(name: str | None) -> None:

@@ -1,4 +1,4 @@
-"""The examples that come with the package: data in `fixtures/examples` of a checkout, `_examples` once installed."""
+"""Data that come with the package: in `fixtures` of a checkout, in `_fixtures` once installed."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from template_checks.config import FILE_NAME
 from template_checks.errors import UsageError
 
 
-def examples_folder() -> Path:
-    """Where the examples lie.
+def shipped_folder(name: str) -> Path:
+    """Where the examples, or the exhibits of the museum, lie.
 
     Raises:
         UsageError: the installation lacks them.
     """
     package = Path(__file__).parent
-    for folder in (package / "_examples", package.parent / "fixtures" / "examples"):
+    for folder in (package / "_fixtures" / name, package.parent / "fixtures" / name):
         if folder.is_dir():
             return folder
-    raise UsageError("This installation has no examples.", where=str(package), hint="reinstall template-checks")
+    raise UsageError(f"This installation has no {name}.", where=str(package), hint="reinstall template-checks")
 
 
 def example_config(name: str) -> Path:
@@ -28,7 +28,7 @@ def example_config(name: str) -> Path:
     Raises:
         UsageError: no such example.
     """
-    folder = examples_folder()
+    folder = shipped_folder("examples")
     known = sorted(path.parent.name for path in folder.glob(f"*/{FILE_NAME}"))
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)

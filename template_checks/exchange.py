@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from template_checks.conversation import Conversation, Purpose
 from template_checks.divergence import Difference, compare
 from template_checks.rendering import CharSpan, Rendering
 from template_checks.target import Result, Target
+from template_checks.variants import Variant, render_variant
 
 Key = tuple[str, int]
 
@@ -40,7 +42,7 @@ class Exchange:
     """
 
     def __init__(self, target: Target, conversation: Conversation, only: Iterable[str] | None = None) -> None:
-        """Render everything now: no check renders anything."""
+        """Render everything now; variants are rendered when a check asks for them. No check renders anything."""
         self.target = target
         self.conversation = conversation
         self.names = [name for name in target.renderers if only is None or name in only]
@@ -60,6 +62,7 @@ class Exchange:
                     case = Case(self, name, purpose, length, prefix, result)
                     self._cases.setdefault((name, purpose), []).append(case)
         self._differences: dict[Key, list[Difference]] = {}
+        self._variants: dict[tuple[str, int, Variant], Result | None] = {}
 
     def cases(self, renderer: str, purpose: Purpose) -> list[Case]:
         """The prefixes that `renderer` rendered for `purpose`, shortest first."""
@@ -84,6 +87,19 @@ class Exchange:
             assert isinstance(actual, Rendering)
             self._differences[key] = compare(expected, actual, self.prefixes[length], self.target.tokenizer)
         return self._differences[key]
+
+    def variant(self, renderer: str, length: int, variant: Variant) -> Result | None:
+        """Another rendering of the same prefix, made when first asked for; None where there is nothing to vary."""
+        key = (renderer, length, variant)
+        if key not in self._variants:
+            prefix = self.prefixes[length]
+            self._variants[key] = render_variant(self.target, renderer, prefix, prefix.purpose, variant)
+        return self._variants[key]
+
+    def given_after(self, renderer: str, length: int) -> Any:
+        """What the renderer was given, after it rendered it once more; None where it was given nothing to change."""
+        prefix = self.prefixes[length]
+        return self.target.renderers[renderer].given_after(prefix, prefix.purpose)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +147,10 @@ class Case:
 
     @cached_property
     def answers(self) -> list[Answer]:
-        """The answers of the rendering, in order; empty where they cannot be located."""
+        """The answers of the rendering, in order; empty where they cannot be located.
+
+        A message that calls tools is none: what it ends with stands behind its calls.
+        """
         rendering = self.rendering
         spans = rendering.token_spans
         if rendering.contents is None or spans is None:
@@ -139,8 +158,18 @@ class Case:
         return [
             _answer(rendering, spans, content.message, content.end)
             for content in rendering.contents
-            if self.conversation.messages[content.message].role == "assistant"
+            if (message := self.conversation.messages[content.message]).role == "assistant" and not message.tool_calls
         ]
+
+    def variant(self, variant: Variant) -> Result | None:
+        """See `Exchange.variant`."""
+        return self.exchange.variant(self.renderer, self.length, variant)
+
+    def reference_variant(self, variant: Variant) -> Result | None:
+        """The same of the reference; None where it is this renderer itself, or does not render this purpose."""
+        if self.is_reference or self.reference is None:
+            return None
+        return self.exchange.variant(self.target.config.reference, self.length, variant)
 
     @property
     def differences(self) -> list[Difference]:

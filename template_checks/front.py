@@ -22,6 +22,7 @@ from template_checks.errors import RenderError, TemplateChecksError, Unsupported
 from template_checks.exchange import Exchange
 from template_checks.findings import Finding, Item, Progress
 from template_checks.fingerprint import fingerprint
+from template_checks.museum import Seen, exhibits, look_at
 from template_checks.origins import locate
 from template_checks.profiles import Profile
 from template_checks.record import Line, display_tokens, finding_line
@@ -31,6 +32,7 @@ from template_checks.runner import Run
 from template_checks.seam_lines import seam_lines
 from template_checks.store import Store
 from template_checks.target import Target, build_target, opened
+from template_checks.views.museum import museum_line, show_museum
 from template_checks.views.seams import show_seams
 from template_checks.views.terminal import make_console, print_table, show, show_finding
 from template_checks.visible import visible
@@ -256,6 +258,22 @@ def list_seams(
                 else:
                     show_seams(lines, console, name_target=len(targets) > 1)
     return code
+
+
+def visit_museum(ids: tuple[str, ...], seeds: int, form: str) -> int:
+    """Print what became of each exhibit; 1 where one was missed, or its twin was not silent."""
+    found = exhibits(ids)
+    expressed = [exhibit for exhibit in found if exhibit.not_expressed is None]
+    seen: list[Seen] = []
+    with _late_status(quiet=form == "json") as say:
+        for number, exhibit in enumerate(expressed, start=1):
+            looking = f"{exhibit.id}, bug {number} of {len(expressed)}"
+            seen.append(look_at(exhibit, seeds, lambda looking=looking: say(looking)))  # type: ignore[misc]
+            if form == "json":
+                print(json.dumps(museum_line(seen[-1]), ensure_ascii=True), flush=True)
+    if form == "text":
+        show_museum(seen, [exhibit for exhibit in found if exhibit.not_expressed is not None], make_console())
+    return 0 if all(one.holds for one in seen) else 1
 
 
 def show_checks() -> None:

@@ -9,7 +9,9 @@ from typing import Any
 
 from template_checks import __version__
 from template_checks.causes import Cause
+from template_checks.checks import Mismatch
 from template_checks.config import Accepted
+from template_checks.divergence.alignment import text_under
 from template_checks.findings import Finding, Outcome
 from template_checks.ledger import Judged
 from template_checks.profiles import Profile
@@ -112,13 +114,24 @@ def finding_line(finding: Finding, tokenizer: Tokenizer, reproduce: str) -> Line
         "expected_range": list(mismatch.expected) if mismatch.expected else None,
         "actual_range": list(mismatch.actual) if mismatch.actual else None,
         "first_difference": mismatch.actual.start if mismatch.actual else None,
-        "same_text": bool(left and right and left.has_text and right.has_text and _same_text(finding)),
+        "same_text": _same_text(mismatch),
         "reproduce": reproduce if mismatch.conversation else None,
     }
 
 
-def _same_text(finding: Finding) -> bool:
-    return finding.mismatch.cause in {Cause.SEAM, Cause.OTHER_TOKENS}
+def _same_text(mismatch: Mismatch) -> bool:
+    """Do both sides' marked tokens cover the same text, so that only the ids differ?
+
+    The cause alone does not say so: where a longer conversation merges the end of a prompt with what follows, that is
+    a seam as well, and its text goes on.
+    """
+    left, right = mismatch.left, mismatch.right
+    if mismatch.cause not in {Cause.SEAM, Cause.OTHER_TOKENS} or not (left and right):
+        return False
+    if mismatch.expected is None or mismatch.actual is None or not (left.has_text and right.has_text):
+        return False
+    want, have = text_under(left, mismatch.expected), text_under(right, mismatch.actual)
+    return want is not None and have is not None and want[0] == have[0]
 
 
 def outcome_line(outcome: Outcome) -> Line:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from template_checks.causes import Cause
 from template_checks.checks import Check, Mismatch, NotExercised, Verdict, get_checks
 from template_checks.conversation import Conversation
+from template_checks.drawing import draw, fixed, own_strings
 from template_checks.errors import RenderError
 from template_checks.exchange import Case, Exchange
 from template_checks.findings import Event, Finding, Item, Outcome, OutcomeName, Progress
@@ -15,15 +17,16 @@ from template_checks.fingerprint import fingerprint
 from template_checks.ledger import Judged, Ledger
 from template_checks.origins import locate
 from template_checks.profiles import Profile
-from template_checks.renderers import catalogue
+from template_checks.renderers import Renderer, catalogue
 from template_checks.rendering import Rendering
 from template_checks.shrink import shrink
 from template_checks.store import Store
-from template_checks.strategies import conversations, starters
-from template_checks.target import Target
+from template_checks.target import Target, knows_none_of
 from template_checks.visible import shortened, visible
 
 _PROGRESS_EVERY = 20
+_THOROUGH, _SPARSE = 48, 16
+"""Sparse checks look at so many conversations first, among them each with tools and reasoning, then at one in many."""
 
 
 def plan(target: Target, checks: list[Check]) -> list[Item]:
@@ -64,6 +67,7 @@ class Search:
         seed: of the drawn conversations.
         store: where counterexamples are kept; None keeps none.
         emit: receives findings as they come, progress now and then, outcomes at the end.
+        until: a finding for which it is true ends the search.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class Search:
         seed: int,
         store: Store | None,
         emit: Callable[[Event], None],
+        until: Callable[[Finding], bool] = lambda _finding: False,
     ) -> None:
         """Nothing runs yet."""
         self.target = target
@@ -82,12 +87,17 @@ class Search:
         self.seed = seed
         self.store = store
         self.emit = emit
+        self.until = until
+        self.ended = False
         self.tallies = {item.id: _Tally() for item in items}
-        self._case_items = [
-            (item, self.tallies[item.id])
-            for item in items
-            if item.renderer is not None and item.renderer not in target.broken
-        ]
+        self._case_items = []
+        for item in items:
+            if item.renderer is None or item.renderer in target.broken:
+                continue
+            tally = self.tallies[item.id]
+            tally.unsupported = _needs(item.check, target.renderers[item.renderer])
+            if tally.unsupported is None:
+                self._case_items.append((item, tally))
         self.examined = 0
         self.interrupted = False
         self.ledger = Ledger(target, items, plan(target, get_checks(())))
@@ -101,7 +111,7 @@ class Search:
             self._check_target()
             for conversation in self._fixed():
                 self.examine(conversation)
-            self._draw()
+            draw(self.target, self._own, self.profile.draws, self.seed, self.examine)
         except KeyboardInterrupt:
             self.interrupted = True
         for item in self.items:
@@ -117,36 +127,15 @@ class Search:
 
     # Conversations
 
-    def _special(self) -> list[str]:
-        return sorted(self.target.tokenizer.control_tokens)
+    @cached_property
+    def _own(self) -> list[str]:
+        return own_strings(self.target)
 
     def _fixed(self) -> Iterator[Conversation]:
         yield from self.ledger.witnesses()
         if self.store is not None:
             yield from self.store.load(self.target.name)
-        yield from self.target.conversations
-        config = self.target.config
-        yield from starters(roles=config.roles, system=config.system, own=self._special())
-
-    def _draw(self) -> None:
-        from hypothesis import HealthCheck, Phase, given, seed, settings
-
-        config = self.target.config
-        strategy = conversations(roles=config.roles, system=config.system, own=self._special())
-
-        @seed(self.seed)
-        @settings(
-            max_examples=self.profile.draws,
-            phases=[Phase.generate],
-            database=None,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(strategy)
-        def draw(conversation: Conversation) -> None:
-            self.examine(conversation)
-
-        draw()
+        yield from fixed(self.target, self._own)
 
     # Examination
 
@@ -157,14 +146,17 @@ class Search:
 
     def examine(self, conversation: Conversation) -> None:
         """Look at one conversation and all its prefixes with every check, at each prefix once."""
+        if self.ended:
+            return
         exchange = Exchange(self.target, conversation)
         self.examined += 1
+        thorough = self.examined <= _THOROUGH or self.examined % _SPARSE == 0
         new = {length for length, prefix in exchange.prefixes.items() if prefix not in self._seen}
         for item, tally in self._case_items:
             assert item.renderer is not None
             assert item.purpose is not None
             for case in exchange.cases(item.renderer, item.purpose):
-                if item.check.ahead or case.length in new:
+                if (item.check.ahead or case.length in new) and (thorough or not item.check.sparse):
                     self._examine_case(item, tally, case)
         self._seen.update(exchange.prefixes[length] for length in new)
         exchange.release()
@@ -181,11 +173,14 @@ class Search:
             if tally.error is None:
                 tally.error = self._explain_error(case, result)
         else:
-            tally.unsupported = str(result)
+            tally.unsupported = tally.unsupported or str(result)
 
     def _note(self, item: Item, tally: _Tally, verdict: Verdict, case: Case | None) -> None:
         if isinstance(verdict, NotExercised):
-            tally.not_exercised = verdict.reason
+            if verdict.never:
+                tally.unsupported = verdict.reason
+            else:
+                tally.not_exercised = verdict.reason
             return
         tally.exercised += 1
         for mismatch in verdict:
@@ -210,6 +205,7 @@ class Search:
         if self.store is not None:
             self.store.save(finding)
         self.emit(finding)
+        self.ended = self.ended or self.until(finding)
 
     # Shrinking
 
@@ -262,6 +258,13 @@ class Search:
         blocking = sum(finding.blocking for finding in tally.findings.values())
         marks = tuple(tally.findings)
         return Outcome(self.target.name, item, name, tally.exercised, reason, marks, blocking, len(entries), entries)
+
+
+def _needs(check: Check, renderer: Renderer) -> str | None:
+    """Why no conversation reaches this check with this renderer, if none does."""
+    if not check.needs or check.needs & renderer.features:
+        return None
+    return knows_none_of(check.needs)
 
 
 def find_again(target: Target, item: Item, mark: str, conversation: Conversation | None) -> Mismatch | None:

@@ -67,14 +67,9 @@ def _candidates(conversation: Conversation) -> Iterator[Conversation]:
     for index, message in enumerate(messages):
         for smaller in _smaller(message):
             yield having(*messages[:index], smaller, *messages[index + 1 :])
-    for index, message in enumerate(messages):  # a call less, and with it its result
-        for number in range(len(message.tool_calls)):
-            results = messages[index + 1 + number : index + 2 + number]
-            if results and results[0].role == "tool":
-                calls = message.tool_calls
-                fewer = message.having(tool_calls=calls[:number] + calls[number + 1 :] or None)
-                behind = index + 1 + number
-                yield having(*messages[:index], fewer, *messages[index + 1 : behind], *messages[behind + 1 :])
+    for index, message in enumerate(messages):
+        for fewer, behind in _fewer_calls(message, messages[index + 1 :]):
+            yield having(*messages[:index], fewer, *behind)
 
 
 def _fewer(tools: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -82,6 +77,15 @@ def _fewer(tools: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield ()
     for number in range(len(tools)):
         yield tools[:number] + tools[number + 1 :]
+
+
+def _fewer_calls(message: Message, behind: tuple[Message, ...]) -> Iterator[tuple[Message, tuple[Message, ...]]]:
+    """The message without one of its calls, and what is behind it without that call's result, where it has one."""
+    calls = message.tool_calls
+    results = next((n for n, other in enumerate(behind) if other.role != "tool"), len(behind))
+    for number in range(len(calls)):
+        fewer = message.having(tool_calls=calls[:number] + calls[number + 1 :] or None)
+        yield fewer, behind[:number] + behind[number + 1 :] if number < results else behind
 
 
 def _smaller(message: Message) -> Iterator[Message]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 from template_checks.config import TargetConfig, renderer_options
-from template_checks.conversation import Conversation, Purpose
+from template_checks.conversation import Conversation, Feature, Purpose
 from template_checks.errors import RenderError, TemplateChecksError, Unsupported, UsageError
 from template_checks.renderers import Context, Renderer, catalogue
 from template_checks.rendering import Artefact, Rendering, Stop
@@ -75,13 +75,14 @@ class Target:
     @cached_property
     def render(self) -> Callable[[str, Conversation, Purpose], Result]:
         """What a renderer makes of a conversation, or why it makes nothing of it; remembers the latest."""
-        return lru_cache(maxsize=_REMEMBERED)(self._render)
+        return lru_cache(maxsize=_REMEMBERED)(self.render_afresh)
 
-    def _render(self, name: str, conversation: Conversation, purpose: Purpose) -> Result:
+    def render_afresh(self, name: str, conversation: Conversation, purpose: Purpose) -> Result:
+        """The same, with nothing remembered."""
         renderer = self.renderers[name]
         missing = conversation.features - renderer.features
         if missing:
-            return Unsupported(f"it knows no {' and no '.join(sorted(missing))}")
+            return Unsupported(knows_none_of(missing))
         try:
             return renderer.render(conversation, purpose)
         except (Unsupported, RenderError) as error:
@@ -91,6 +92,11 @@ class Target:
         """Give back what renderers hold."""
         for renderer in self.renderers.values():
             renderer.close()
+
+
+def knows_none_of(features: Collection[Feature]) -> str:
+    """Says that a renderer has none of these features."""
+    return f"it knows no {' and no '.join(sorted(features))}"
 
 
 def resolve(stop: Stop, tokenizer: Tokenizer) -> int | None:
@@ -170,7 +176,7 @@ def _read_conversations(config: TargetConfig, folder: Path) -> tuple[Conversatio
     if not path.is_file():
         raise UsageError("The conversations file does not exist.", where=str(path))
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if line.strip():
             where = f"{path}, line {number}"
             try:

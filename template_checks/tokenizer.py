@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,22 @@ class Tokenizer:
             return Encoded(encoding.ids, encoding)
         return Encoded(self.hf(text, add_special_tokens=add_special_tokens)["input_ids"])
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """Decode as `hf.decode(ids)` does by default, special tokens included."""
+        return str(self.hf.decode(list(ids), skip_special_tokens=False))
+
+    def slow(self) -> Any:
+        """The tokenizer in Python from the same files, or why there is none."""
+        if self.folder is None or not getattr(self.hf, "is_fast", False):
+            return "there is no fast tokenizer in files to compare with"
+        from transformers import AutoTokenizer
+
+        try:
+            slow = AutoTokenizer.from_pretrained(self.folder, use_fast=False, local_files_only=True)
+        except Exception as error:  # whatever a tokenizer's files provoke in transformers
+            return f"no slow tokenizer can be loaded ({type(error).__name__})"
+        return "transformers has no slow tokenizer for these files" if slow.is_fast else slow
+
     @cached_property
     def bos_id(self) -> int | None:
         """The id of BOS, if the tokenizer has one."""
@@ -79,6 +96,12 @@ class Tokenizer:
         return value
 
     @cached_property
+    def pad_id(self) -> int | None:
+        """The id of the padding token, if the tokenizer has one."""
+        value: int | None = self.hf.pad_token_id
+        return value
+
+    @cached_property
     def adds_bos(self) -> bool:
         """Does the tokenizer put BOS in front when special tokens are added?"""
         return self.bos_id is not None and self._encode("a", add_special_tokens=True).ids[:1] == (self.bos_id,)
@@ -87,6 +110,11 @@ class Tokenizer:
     def control_tokens(self) -> dict[str, int]:
         """Strings that become one control id wherever they stand in a text."""
         return {token.content: int(index) for index, token in self.hf.added_tokens_decoder.items() if token.content}
+
+    @cached_property
+    def control_ids(self) -> frozenset[int]:
+        """Ids of the control tokens."""
+        return frozenset(self.control_tokens.values())
 
     @cached_property
     def control_pattern(self) -> re.Pattern[str]:

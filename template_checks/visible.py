@@ -5,22 +5,36 @@ from __future__ import annotations
 import unicodedata
 
 _GLYPHS = {" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍"}
-_ESCAPED = frozenset(_GLYPHS.values())
+_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"
+"""Hangul fillers and the empty braille pattern: letters and signs by category, and nothing to see."""
+_ESCAPED = frozenset(_GLYPHS.values()) | frozenset(_BLANK_LETTERS)
+_MARKS = frozenset({"Mn", "Me"})
+"""Categories of marks that have no place of their own: accents, variation selectors, enclosing marks."""
 
 
 def visible(text: str) -> str:
     """`text` with each space, newline, tab and carriage return as a glyph and other invisibles escaped.
 
-    A character that is itself one of the glyphs is escaped, so that the result is never ambiguous.
+    A character that is itself one of the glyphs is escaped, and a backslash is doubled, so that the result is never
+    ambiguous. A mark that would be drawn onto the character before it is escaped too: an accented letter in two
+    characters must not look like the one in one.
     """
     return "".join(_GLYPHS.get(character) or _escape(character) for character in text)
 
 
 def _escape(character: str) -> str:
-    if character in _ESCAPED or unicodedata.category(character)[0] in "CZ" or unicodedata.combining(character):
+    if character == "\\":
+        return r"\\"
+    if character in _ESCAPED or _is_hidden(character):
         code = ord(character)
         return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
     return character
+
+
+def _is_hidden(character: str) -> bool:
+    """Is it not seen, or seen only on the character before it?"""
+    category = unicodedata.category(character)
+    return category[0] in "CZ" or category in _MARKS or unicodedata.combining(character) != 0
 
 
 def shortened(text: str, width: int) -> str:

@@ -18,12 +18,12 @@ from template_checks import profiles
 from template_checks.checks import all_checks
 from template_checks.cli import main
 from template_checks.config import load_config
-from template_checks.examples import examples_folder
+from template_checks.examples import shipped_folder
 from template_checks.profiles import Profile
 from template_checks.renderers import catalogue
 
 COMMAND = [sys.executable, "-m", "template_checks.cli"]
-TOKENIZER = examples_folder() / "internlm2" / "tokenizer"
+TOKENIZER = shipped_folder("examples") / "internlm2" / "tokenizer"
 HI = '[{"role": "user", "content": "hi"}]'
 QUICK = ("--check", "single-bos", "--check", "special-ids")
 """Two checks that say much and cost little."""
@@ -459,6 +459,11 @@ WRONG: dict[str, tuple[Prepare, int, tuple[str, ...]]] = {
     ),
     "no conversations file": (toml(target='conversations = "x.jsonl"'), 2, ("does not exist", "x.jsonl")),
     "broken conversations line": (conversations(f"{HI}\n\n{{\n"), 2, ("Not valid JSON", "cases.jsonl, line 3")),
+    "broken line after a line separator in a content": (
+        conversations(f"{HI.replace('hi', chr(0x2028) + chr(0x85))}\n{{\n"),
+        2,
+        ("Not valid JSON", "cases.jsonl, line 2"),
+    ),
     "conversations line without role": (conversations(f"{HI}\n[{{}}]\n"), 2, ("needs a role", "line 2, message 1")),
     "no tokenizer folder": (toml(tokenizer="./nowhere"), 2, ("no such folder", "nowhere")),
     "tokenizer is a file": (toml(tokenizer=str(TOKENIZER / "tokenizer.json")), 2, ("is a file",)),

@@ -17,6 +17,9 @@ from template_checks.conversation import Conversation
 from template_checks.divergence import Difference, compare
 from template_checks.divergence.alignment import Run, TokenRange, parted
 from template_checks.divergence.core import core
+from template_checks.divergence.model import Sides
+from template_checks.divergence.text import TextComparison
+from template_checks.divergence.tokens import TokenComparison
 from template_checks.renderers import Context
 from template_checks.rendering import ContentSpan, Encoded, Piece, Rendering
 from tests.systems import ROOT, Build, LabelRenderer, TextRenderer, chatml, embedded_tokenizer
@@ -86,6 +89,25 @@ CASES = [
         "",
         "<|im_end|>",
         BEHIND,
+    ),
+    Case("newline doubled", PROMPT, changed(HEADER, HEADER + "\n"), Cause.SCAFFOLD_WHITE_SPACE, "\n", "\n\n", BEHIND),
+    Case(
+        "newline doubled between two messages",
+        TRAINING,
+        changed(HEADER, "\n" + HEADER),
+        Cause.SCAFFOLD_WHITE_SPACE,
+        "\n",
+        "\n\n",
+        "the scaffold after message 1, before the content of message 2 (assistant)",
+    ),
+    Case(
+        "a space that merges with the content",
+        PROMPT,
+        changed("user\n", "user\n "),
+        Cause.SCAFFOLD_WHITE_SPACE,
+        "a",
+        " a",
+        "the scaffold before message 1 (user)",
     ),
     Case("no header", PROMPT, changed(HEADER, ""), Cause.MISSING_SCAFFOLD, HEADER, "", BEHIND),
     Case("another marker", PROMPT, changed("<|im_end|>", "<eoa>"), Cause.OTHER_MARKER, "<|im_end|>", "<eoa>", BEHIND),
@@ -215,11 +237,16 @@ def by_hand(parts: Sequence[tuple[str, int]], contents: tuple[ContentSpan, ...] 
 STOP, EOS = TOKENIZER.control_tokens["<|im_end|>"], TOKENIZER.control_tokens["</s>"]
 ANSWERED = (ContentSpan(0, 0, 2), ContentSpan(1, 12, 14))
 PLAIN = [("hi", 9), ("<|im_end|>", STOP), ("ok", 8), ("<|im_end|>", STOP)]
-BY_HAND: dict[str, tuple[list[tuple[str, int]], Cause | None, tuple[int, int], tuple[int, int]]] = {
+BY_HAND: dict[str, tuple[list[tuple[str, int]], Cause, tuple[int, int], tuple[int, int]]] = {
     "other tokens": ([("h", 6), ("i", 7), *PLAIN[1:]], Cause.OTHER_TOKENS, (0, 1), (0, 2)),
     "another id": ([PLAIN[0], ("<|im_end|>", 77), *PLAIN[2:]], Cause.OTHER_TOKENS, (1, 2), (1, 2)),
-    "an id without text at the start": ([("", EOS), *PLAIN], None, (0, 0), (0, 1)),
-    "an id without text between": ([*PLAIN[:2], ("", EOS), *PLAIN[2:]], None, (2, 2), (2, 3)),
+    "an id without text at the start": ([("", EOS), *PLAIN], Cause.EXTRA_SCAFFOLD, (0, 0), (0, 1)),
+    "an id without text between": (
+        [*PLAIN[:2], ("", EOS), *PLAIN[2:]],
+        Cause.EXTRA_SCAFFOLD,
+        (2, 2),
+        (2, 3),
+    ),
     "an id without text behind the last stop": ([*PLAIN, ("", EOS)], Cause.TAIL, (4, 4), (4, 5)),
 }
 
@@ -231,10 +258,30 @@ def test_a_difference_of_ids(name: str) -> None:
     sides = by_hand(PLAIN, ANSWERED), by_hand(parts, ANSWERED)
     (difference,) = compare(*sides, conversation, TOKENIZER)
     assert (difference.expected, difference.actual) == (expected, actual)
-    assert cause in {None, difference.cause}
+    assert difference.cause is cause
     assert not difference.in_text
     (back,) = compare(*reversed(sides), conversation, TOKENIZER)
     assert (back.expected, back.actual) == (actual, expected)
+    assert back.cause is (Cause.MISSING_SCAFFOLD if cause is Cause.EXTRA_SCAFFOLD else cause)
+
+
+def test_an_id_without_text_is_no_seam() -> None:
+    whole, spoken = by_hand(PLAIN, ANSWERED), Encoded([EOS])
+    pieces = [Piece(text, Encoded([index], SimpleNamespace(offsets=[(0, len(text))]))) for text, index in PLAIN]
+    added = Rendering((*pieces[:2], Piece("", spoken), *pieces[2:]), ANSWERED)
+    conversation = Conversation.of(("user", "hi"), ("assistant", "ok"))
+    (extra,) = compare(whole, added, conversation, TOKENIZER)
+    assert (extra.cause, extra.summary) == (Cause.EXTRA_SCAFFOLD, "</s> is added by the system")
+    (missing,) = compare(added, whole, conversation, TOKENIZER)
+    assert (missing.cause, missing.summary) == (Cause.MISSING_SCAFFOLD, "</s> is missing")
+
+
+def test_white_space_that_only_one_side_has_is_visible() -> None:
+    newline = TOKENIZER.encode("\n").ids[0]
+    sides = by_hand(PLAIN, ANSWERED), by_hand([*PLAIN[:2], ("", newline), *PLAIN[2:]], ANSWERED)
+    (difference,) = compare(*sides, Conversation.of(("user", "hi"), ("assistant", "ok")), TOKENIZER)
+    assert difference.summary == "⏎ is added by the system"
+    assert difference.detail == ("content assistant: ⏎",)
 
 
 def test_a_difference_of_text_that_the_ids_hide() -> None:
@@ -339,14 +386,14 @@ def test_every_segment_that_differs_is_found(segments: list[str], data: st.DataO
 
 
 @st.composite
-def cuts(draw: st.DrawFn, text: str) -> list[tuple[str, int]]:
-    """One way to cut a text into tokens: two ids for each token, and some ids without text."""
+def cuts(draw: st.DrawFn, text: str, *, plain: bool = False) -> list[tuple[str, int]]:
+    """One way to cut a text into tokens: two ids for each token, and some ids without text unless `plain`."""
     parts: list[tuple[str, int]] = []
     position = 0
     while position < len(text):
         end = draw(st.integers(position + 1, min(len(text), position + 3)))
         token = text[position:end]
-        parts += [("", draw(st.integers(0, 2)))] * draw(st.sampled_from([0, 0, 0, 1]))
+        parts += [("", draw(st.integers(0, 2)))] * draw(st.sampled_from([0, 0, 0, 0 if plain else 1]))
         parts.append((token, 2 * int.from_bytes(token.encode(), "big") + draw(st.integers(0, 1))))
         position = end
     return parts
@@ -362,3 +409,23 @@ def test_the_same_text_in_other_tokens(text: str, data: st.DataObject) -> None:
         assert left.ids[slice(*a)] != right.ids[slice(*b)]
         assert shown(left, a) == shown(right, b) or "" in (shown(left, a), shown(right, b))
     assert (compare(left, right, PROMPT, Characters()) == []) == (left.ids == right.ids)
+
+
+@given(
+    st.text("ab", max_size=6),
+    st.text("abc", max_size=3),
+    st.text("abc", max_size=3),
+    st.text("ab", max_size=6),
+    st.data(),
+)
+def test_tokens_that_reach_over_a_difference(
+    before: str, want: str, have: str, behind: str, data: st.DataObject
+) -> None:
+    sides = [by_hand(data.draw(cuts(before + middle + behind, plain=True))) for middle in (want, have)]
+    both = Sides(*sides, PROMPT, Characters())
+    text = TextComparison(both)
+    found = text.differences() + TokenComparison(both, text.cores, (0, 0)).differences()
+    assert patched(*sides, sorted(found, key=lambda difference: difference.expected)) == sides[1].ids
+    for difference in found:
+        same = shown(sides[0], difference.expected) == shown(sides[1], difference.actual)
+        assert same == (not difference.in_text)

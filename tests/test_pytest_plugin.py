@@ -13,12 +13,12 @@ import tokenizers
 import transformers
 
 from template_checks import search
-from template_checks.examples import examples_folder
+from template_checks.examples import shipped_folder
 
 assert transformers.PreTrainedTokenizerFast and tokenizers
 """Loaded here, because pytester forgets modules that a run in this process loads, and numpy loads only once."""
 
-EXAMPLES = examples_folder()
+EXAMPLES = shipped_folder("examples")
 TOKENIZER = EXAMPLES / "internlm2" / "tokenizer"
 
 BOS_TWICE = "{{ bos_token }}{{ bos_token }}"

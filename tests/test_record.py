@@ -174,6 +174,19 @@ def test_every_finding_can_be_rendered_again(printed: list[Line], example: Targe
         assert ids + lines[0]["expected_ids"][position:] == lines[0]["actual_ids"]
 
 
+def test_only_where_both_sides_cover_the_same_text_is_the_text_the_same(printed: list[Line]) -> None:
+    """A seam between a prompt and what follows it is none: there the longer text goes on."""
+    seams = [line for line in findings(printed) if line["cause"] == "seam"]
+    said = {line["check"]: line["same_text"] for line in seams}
+    assert said == {"same-tokens": True, "prefix-stable": False}
+    for line in seams:
+        want, have = (
+            "".join(token.strip('"') for token in line[f"{side}_tokens"][slice(*line[f"{side}_range"])])
+            for side in ("expected", "actual")
+        )
+        assert line["same_text"] == (want == have)
+
+
 def test_a_fingerprint_is_the_same_whatever_was_drawn(
     printed: list[Line], example: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,7 +234,7 @@ def test_odd_characters_survive(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     real = [{"role": "user", "content": "a" + "b".join(ODD) + "c"}, {"role": "assistant", "content": "d"}]
-    (tmp_path / "real.jsonl").write_text(json.dumps(real) + "\n", encoding="ascii")
+    (tmp_path / "real.jsonl").write_text(json.dumps(real, ensure_ascii=False) + "\n", encoding="utf-8")
     code, _ = run(tmp_path, "--check", "content-verbatim", "--record", "run.ndjson", "--seed", "0")
     lines = parsed((tmp_path / "run.ndjson").read_bytes())
     assert code == 1

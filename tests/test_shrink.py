@@ -102,9 +102,21 @@ def called_with(text: str) -> Still:
     return lambda c: any(text in str(call["function"]["arguments"]) for m in c.messages for call in m.tool_calls)
 
 
+def of_one(message: Message) -> Conversation:
+    return Conversation((message,))
+
+
 USES: dict[str, tuple[Still, Conversation]] = {
     "a tool on offer": (lambda c: definition(1) in c.tools, Conversation(of(("user", "")).messages, (definition(1),))),
     "an argument": (called_with("ß"), Conversation((Message("user", ""), calling("", [{"a": "ß"}])))),
+    "an argument of one of two calls": (
+        called_with("d"),
+        Conversation((Message("user", ""), calling("", [{"c": "d"}]))),
+    ),
+    "one of two calls, and a result": (
+        lambda c: any(called_with("'c'")(of_one(a)) and b.role == "tool" for a, b in pairwise(c.messages)),
+        Conversation((Message("user", ""), calling("", [{"c": ""}]), Message("tool", ""))),
+    ),
     "a result": (
         some("tool", "\n"),
         Conversation((Message("user", ""), calling("", [{}]), Message("tool", "\n"))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from pathlib import Path
 
@@ -44,13 +45,30 @@ NAMED = {
     "\U000e0041": r"\U000e0041",
     "·": r"\xb7",
     "⏎": r"\u23ce",
+    "\\": r"\\",
+    "\u034f": r"\u034f",
+    "\u115f": r"\u115f",
+    "\u1160": r"\u1160",
+    "\u17b4": r"\u17b4",
+    "\u180b": r"\u180b",
+    "\u20e3": r"\u20e3",
+    "\u2800": r"\u2800",
+    "\u3164": r"\u3164",
+    "\ufe0f": r"\ufe0f",
+    "\uffa0": r"\uffa0",
+    "\U000e0100": r"\U000e0100",
 }
 WORDS = st.text(st.sampled_from([*NAMED, "a", "b", "0", "1", "2", "e", "x", "ÿ", "你", "👍"]), max_size=8)
 
 
 def hidden(text: str) -> list[str]:
     """Characters that a reader would not see, or that would change what surrounds them."""
-    return [c for c in text if unicodedata.category(c)[0] in "CZ" or unicodedata.combining(c)]
+    blank = re.compile("HANGUL.* FILLER|BLANK$|VARIATION SELECTOR|GRAPHEME JOINER|COMBINING")
+    return [
+        c
+        for c in text
+        if unicodedata.category(c)[0] in "CZ" or unicodedata.combining(c) or blank.search(unicodedata.name(c, ""))
+    ]
 
 
 def test_every_character_is_seen() -> None:
@@ -75,6 +93,8 @@ def test_what_it_looks_like(character: str) -> None:
 @example("\n", "⏎")
 @example("\x00" + "1", "\x001")
 @example("\u00a0", "\xa0")
+@example("\x00", r"\x00")
+@example("\\\x00", r"\\x00")
 def test_two_texts_never_look_the_same(a: str, b: str) -> None:
     assert (visible(a) == visible(b)) == (a == b)
     assert visible(a + b) == visible(a) + visible(b)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from template_checks.causes import Cause
-from template_checks.conversation import Conversation, Purpose
+from template_checks.conversation import Conversation, Feature, Purpose
 from template_checks.errors import UsageError
 from template_checks.rendering import Rendering
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from template_checks.renderers import Renderer
     from template_checks.target import Target
 
-FAMILIES = ("tokens", "content", "stops", "labels", "history")
+FAMILIES = ("tokens", "content", "prompt", "stops", "labels", "history", "tools", "reasoning", "repeat")
 """Modules of this package, one a family, in the order in which checks are listed."""
 
 Severity = Literal["blocking", "advisory"]
@@ -57,9 +57,10 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class NotExercised:
-    """The case does not reach the property, and why."""
+    """The case does not reach the property, and why; `never` says that no case of this renderer can."""
 
     reason: str
+    never: bool = False
 
 
 Verdict = list[Mismatch] | NotExercised
@@ -76,7 +77,9 @@ class Check:
     """A registered check.
 
     `per_target` checks run once, without conversations. A `wide` check looks at other renderers than its own and the
-    reference; one that looks `ahead` compares a prefix with the longer conversations that begin with it.
+    reference; one that looks `ahead` compares a prefix with the longer conversations that begin with it. A `sparse` one
+    renders again what was rendered, so that it looks at the first conversations and then at one in many. One that
+    `needs` features is unsupported by renderers that know none of them.
     """
 
     name: str
@@ -88,6 +91,8 @@ class Check:
     applies: Applies
     wide: bool = False
     ahead: bool = False
+    sparse: bool = False
+    needs: frozenset[Feature] = frozenset()
     case: CaseFunction | None = None
     target: TargetFunction | None = None
 
@@ -103,13 +108,17 @@ def case_check(
     applies: Applies = lambda _target, _renderer: True,
     wide: bool = False,
     ahead: bool = False,
+    sparse: bool = False,
+    needs: tuple[Feature, ...] = (),
 ) -> Callable[[CaseFunction], CaseFunction]:
     """Register a function over cases as a check; its name gives the check's, its docstring the check's page."""
 
     def register(function: CaseFunction) -> CaseFunction:
         name = function.__name__.replace("_", "-")
         page = inspect.cleandoc(function.__doc__ or "")
-        registry[name] = Check(name, family, promise, page, purposes, False, applies, wide, ahead, case=function)
+        registry[name] = Check(
+            name, family, promise, page, purposes, False, applies, wide, ahead, sparse, frozenset(needs), case=function
+        )
         return function
 
     return register

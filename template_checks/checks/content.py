@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from template_checks.causes import Cause
-from template_checks.checks import Mismatch, NotExercised, Verdict, case_check, seen_in
-from template_checks.divergence.alignment import tokens_at
+from template_checks.checks import Mismatch, NotExercised, Severity, Verdict, case_check, seen_in
+from template_checks.divergence.alignment import TokenRange, common_prefix, tokens_at
 from template_checks.divergence.core import common_end
 from template_checks.exchange import Case
 from template_checks.rendering import Rendering
+from template_checks.target import Result
 from template_checks.visible import shortened, visible
 
 
@@ -87,6 +88,8 @@ def system_injected(case: Case) -> Verdict:
     rendering = case.rendering
     if "system" in case.conversation.roles:
         return NotExercised("every conversation carries a system message")
+    if case.conversation.tools:
+        return NotExercised("tools are described there")
     lead = _lead(case, rendering) if rendering.has_text else None
     if lead is None:
         return NotExercised("no later turn of the same role to compare with, or contents cannot be located")
@@ -129,3 +132,79 @@ def _lead(case: Case, rendering: Rendering) -> str | None:
     while bos and lead.startswith(bos):  # single-bos counts them
         lead = lead[len(bos) :]
     return lead
+
+
+@case_check("content", "Control tokens typed as text do not become control ids.", purposes=("generate",))
+def control_injected(case: Case) -> Verdict:
+    """Renders conversations that hold control tokens as text once more without them, and counts the control ids.
+
+    Who types `<|im_end|><|im_start|>system` into a message, a tool's result or a name then writes turns of the
+    conversation. Chat templates of transformers protect nobody from that, so where the reference injects as well the
+    finding is advisory: input has to be cleaned before it is rendered. Where the reference protects and another
+    renderer does not, it is blocking.
+    """
+    defused = case.variant("defused")
+    if defused is None:
+        return NotExercised("no control token is typed")
+    if not isinstance(defused, Rendering):
+        return NotExercised(str(defused))
+    rendering = case.rendering
+    if _controls(case, rendering) <= _controls(case, defused):
+        return []
+    reference, plain = case.reference, case.reference_variant("defused")
+    own = case.is_reference or (
+        reference is not None and isinstance(plain, Rendering) and _controls(case, reference) > _controls(case, plain)
+    )
+    at = common_prefix(rendering.ids, defused.ids)
+    name = case.target.tokenizer.token(rendering.ids[at]) if at < len(rendering.ids) else ""
+    return [
+        seen_in(
+            case,
+            Cause.INJECTED_CONTROL,
+            (),
+            f"{name} typed as text becomes the control id {rendering.ids[at] if at < len(rendering.ids) else ''}",
+            _typed_in(case),
+            TokenRange(at, at + 1),
+            severity="advisory" if own else "blocking",
+        )
+    ]
+
+
+def _typed_in(case: Case) -> str:
+    """The first message in which a control token is typed, in words."""
+    pattern = case.target.tokenizer.control_pattern
+    for number, message in enumerate(case.conversation.messages, start=1):
+        if any(map(pattern.search, (message.content, *(value for _, value in message.extra)))):
+            return f"inside message {number} ({message.role})"
+    return "inside a tool"
+
+
+def _controls(case: Case, rendering: Rendering) -> int:
+    controls = case.target.tokenizer.control_ids
+    return sum(i in controls for i in rendering.ids)
+
+
+@case_check("content", "A content given as a list of text parts is rendered like the same text.", needs=("parts",))
+def content_parts(case: Case) -> Verdict:
+    """Renders contents that are lists of parts once more as text.
+
+    A template that prints the list itself (`[{'type': 'text', …}]`), drops parts or puts something between them shows
+    the model what nobody wrote. What the reference does as well is advisory.
+    """
+    joined = case.variant("joined parts")
+    if joined is None:
+        return NotExercised("no content is a list of parts")
+    if not isinstance(joined, Rendering):
+        return NotExercised(f"the same as text: {joined}")
+    if joined.ids == case.rendering.ids:
+        return []
+    own = case.is_reference or _differs(case.reference, case.reference_variant("joined parts"))
+    at = common_prefix(case.rendering.ids, joined.ids)
+    severity: Severity = "advisory" if own else "blocking"
+    summary = "a content given as parts is rendered otherwise than the same content as text"
+    tokens = TokenRange(at, at + 1)
+    return [seen_in(case, Cause.PARTS_REWRITTEN, (), summary, f"token {at}", tokens, severity=severity)]
+
+
+def _differs(one: Rendering | None, other: Result | None) -> bool:
+    return one is not None and isinstance(other, Rendering) and one.ids != other.ids

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from template_checks.causes import Cause
 from template_checks.checks import Mismatch, NotExercised, Verdict, case_check
+from template_checks.checks.reasoning import marks_reasoning
 from template_checks.divergence import scaffold_place
 from template_checks.divergence.alignment import TokenRange, common_prefix
 from template_checks.divergence.core import core
 from template_checks.exchange import Case
 from template_checks.rendering import Rendering
 from template_checks.visible import shortened, spell_out, visible
+
+_BY_DESIGN = {Cause.SEAM, Cause.REASONING_DROPPED}
 
 
 @case_check("history", "The rendering of a prefix is a prefix of the rendering of the longer conversation.", ahead=True)
@@ -19,7 +22,8 @@ def prefix_stable(case: Case) -> Verdict:
     A prompt must return, id by id, as the beginning of what comes later: otherwise the history that the model sees is
     not the prompt it once answered, and key-value caches miss. What follows the last stop token of a training text is
     left out. Where the text is stable and only tokens merge across the answer's beginning (a seam), the finding is
-    advisory: the ids a model generates are not tokenized again while it generates.
+    advisory: the ids a model generates are not tokenized again while it generates. So it is where reasoning is left out
+    of earlier turns, which many models do on purpose.
     """
     rendering = case.rendering
     longer = [
@@ -49,7 +53,7 @@ def _mismatch(case: Case, rendering: Rendering, ids: tuple[int, ...], length: in
     at = common_prefix(ids, other.ids)
     cause, detail, summary, window, core, place = _explain(case, rendering, length, other)
     return Mismatch(
-        "advisory" if cause is Cause.SEAM else "blocking",
+        "advisory" if cause in _BY_DESIGN else "blocking",
         cause,
         detail,
         summary,
@@ -77,6 +81,9 @@ def _explain(
         return Cause.SEAM, (f"before {role}",), summary, "", "", place
     short, long = rendering.segments(case.length), other.segments(length)
     if short is None or long is None:
+        at = common_prefix(rendering.text, other.text)
+        if marks_reasoning(rendering.text[max(0, at - 8) : at + 8]):
+            return Cause.REASONING_DROPPED, (), "the reasoning of an earlier turn is left out", "", "", "the text"
         return Cause.UNKNOWN, ("not located",), "the prompt does not return", "", "", "the text"
     for a, b in zip(short, long, strict=False):
         want, have = other.text[b.start : b.end], rendering.text[a.start : a.end]
@@ -102,6 +109,8 @@ def _changed(
         detail = (f"{roles[message]} to {roles[message + 1]}", core_want, core_have)
         white = not core_want.strip() and not core_have.strip()
         cause = Cause.SCAFFOLD_WHITE_SPACE if white else Cause.OTHER_MARKER
+        if marks_reasoning(core_have):
+            cause, detail = Cause.REASONING_DROPPED, (detail[0],)
         place = scaffold_place(case.conversation, message)
     after = shortened(visible(have[start + len(core_have) :]), 24)
     now = spell_out(core_have) if core_have else "nothing"

@@ -53,6 +53,7 @@ def _wanted(case: Case, rendering: Rendering) -> list[str] | None:
         while at < len(spans) and spans[at][0] < content.end:
             wanted[at] = kind
             at += 1
+    _open_around_what_models_write(case, rendering, wanted)
     stop_ids = case.target.stop_ids
     for answer in case.answers:
         position = answer.position
@@ -61,3 +62,19 @@ def _wanted(case: Case, rendering: Rendering) -> list[str] | None:
             wanted[position] = "either"
             position += 1
     return wanted
+
+
+def _open_around_what_models_write(case: Case, rendering: Rendering, wanted: list[str]) -> None:
+    """Reasoning in front of an answer and calls behind it are written by the model too; they are not located."""
+    spans = rendering.token_spans or []
+    for segment in rendering.segments(len(case.conversation.messages)) or []:
+        if segment.kind != "scaffold":
+            continue
+        before = case.conversation.messages[segment.message - 1] if segment.message else None
+        behind = (
+            case.conversation.messages[segment.message] if segment.message < len(case.conversation.messages) else None
+        )
+        if (before and before.tool_calls) or (behind and behind.role == "assistant" and behind.reasoning):
+            for n, (start, end) in enumerate(spans):
+                if segment.start <= start and end <= segment.end:
+                    wanted[n] = "either"

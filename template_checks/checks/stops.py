@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 
 from template_checks.causes import Cause
-from template_checks.checks import Mismatch, NotExercised, Verdict, case_check, seen_in, target_check
+from template_checks.checks import Mismatch, NotExercised, Severity, Verdict, case_check, seen_in, target_check
 from template_checks.divergence.alignment import TokenRange
 from template_checks.exchange import Answer, Case
 from template_checks.renderers import Served
@@ -99,6 +99,38 @@ def stop_trained(case: Case) -> Verdict:
             tokens = TokenRange(position, position + 1)
             found.append(seen_in(case, Cause.STOP_NOT_TRAINED, (name,), summary, f"token {position}", tokens))
     return found if exercised else NotExercised(_NO_ANSWER)
+
+
+@case_check(
+    "stops",
+    "The stop token is not the padding token, whose labels a collator takes away.",
+    purposes=("train",),
+)
+def stop_not_padding(case: Case) -> Verdict:
+    """Compares the stop token behind each answer with the tokenizer's padding token.
+
+    Where both are one id, a collator that sets the label of every padding id to -100 takes the stop's label with it:
+    the model never learns to stop. Blocking where the renderer says that its collator does so (`masks_padding = true`),
+    advisory where it says nothing, silent where it pads labels apart (`masks_padding = false`, and XTuner).
+    """
+    masks = case.target.renderers[case.renderer].masks_padding
+    pad = case.target.tokenizer.pad_id
+    if masks is False:
+        return []
+    if pad is None:
+        return NotExercised("the tokenizer has no padding token", never=True)
+    if not case.answers:
+        return NotExercised(_NO_ANSWER)
+    for answer in case.answers:
+        position = answer.position
+        if position is not None and not answer.straddled and case.rendering.ids[position] == pad:
+            name = case.target.tokenizer.token(pad)
+            summary = f"{name} ends an answer and pads: a collator that masks padding masks the stop"
+            tokens = TokenRange(position, position + 1)
+            severity: Severity = "blocking" if masks else "advisory"
+            place = f"token {position}"
+            return [seen_in(case, Cause.STOP_IS_PADDING, (name,), summary, place, tokens, severity=severity)]
+    return []
 
 
 @case_check(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from template_checks.causes import Cause
 from template_checks.checks import Mismatch, NotExercised, Verdict, case_check, from_difference, seen_in, target_check
-from template_checks.divergence.alignment import TokenRange
+from template_checks.divergence.alignment import TokenRange, common_prefix
 from template_checks.exchange import Case
 from template_checks.renderers import Renderer
 from template_checks.rendering import Rendering
 from template_checks.target import Target
+from template_checks.visible import visible
 
 _NO_REFERENCE = "the reference cannot render these conversations for this purpose"
 
@@ -118,6 +119,64 @@ def _inside_contents(case: Case, rendering: Rendering) -> set[int] | None:
         for n, (start, end) in enumerate(spans)
         if start < end and any(c.start <= start and end <= c.end for c in rendering.contents)
     }
+
+
+@case_check(
+    "tokens",
+    "Decoding the ids and encoding the text again gives the same ids.",
+    purposes=("generate",),
+    applies=lambda target, renderer: renderer.name == target.config.reference,
+    sparse=True,
+)
+def round_trip(case: Case) -> Verdict:
+    """Decodes the reference's prompt as transformers does by default, and encodes what came out.
+
+    Servers that pass text between their parts, and tools that show prompts, rely on it. A normalizer that composes
+    letters, a decoder that drops a leading space or cleans up spaces before punctuation loses text. Advisory: the model
+    was trained with this tokenizer.
+    """
+    rendering, tokenizer = case.rendering, case.target.tokenizer
+    again = tokenizer.encode(tokenizer.decode(rendering.ids))
+    if again.ids == rendering.ids:
+        return []
+    at = common_prefix(again.ids, rendering.ids)
+    have = "nothing" if at >= len(again.ids) else f"{again.ids[at]} {tokenizer.token(again.ids[at])}"
+    return [
+        seen_in(
+            case,
+            Cause.LOSSY_DECODING,
+            (),
+            f"decoded and encoded again, token {at} is {have}",
+            f"token {at}",
+            TokenRange(at, min(at + 1, len(rendering.ids))),
+            severity="advisory",
+        )
+    ]
+
+
+@target_check("tokens", "The slow and the fast tokenizer of these files give the same ids.")
+def slow_fast(target: Target) -> Verdict:
+    """Encodes fragments of text, alone and behind each control token, with the tokenizer in Python and the one in Rust.
+
+    Training code and servers choose between the two without saying so. Not exercised where the files, or this version
+    of transformers, have only one of them.
+    """
+    tokenizer = target.tokenizer
+    slow = tokenizer.slow()
+    if isinstance(slow, str):
+        return NotExercised(slow)
+    from template_checks.strategies import fragments
+
+    for control in ("", *sorted(tokenizer.control_tokens)[:8]):
+        for fragment in fragments():
+            text = control + fragment
+            want, have = tokenizer.encode(text).ids, tuple(slow(text, add_special_tokens=False)["input_ids"])
+            if want != have:
+                where = "behind a control token" if control else "in plain text"
+                summary = f"{where}: “{visible(text)}” is {want} with the fast and {have} with the slow tokenizer"
+                # One text is enough: the rest follows from it.
+                return [Mismatch("blocking", Cause.OTHER_TOKENIZER, (where,), summary, tokenizer.source)]
+    return []
 
 
 @target_check("tokens", "Each special token that the tokenizer's config declares has the id it declares.")

@@ -37,7 +37,8 @@ class TokenRange(NamedTuple):
 class Run:
     """Text that is equal on both sides: half-open character ranges of the same length.
 
-    `cut_left` and `cut_right` say that different text adjoins: tokens there may differ because of it.
+    `cut_left` and `cut_right` say that different text adjoins. An id without text that stands right there belongs to
+    neither side of the cut, and is not looked at.
     """
 
     expected: CharSpan
@@ -68,6 +69,46 @@ def tokens_at(rendering: Rendering, start: int, end: int) -> TokenRange:
     return TokenRange(first, last)
 
 
+def text_under(rendering: Rendering, tokens: TokenRange) -> tuple[str, CharSpan] | None:
+    """The text that some tokens cover, and where it stands; None where the tokenizer gives no offsets."""
+    spans = rendering.token_spans
+    if spans is None:
+        return None
+    covered = spans[slice(*tokens)]
+    if not covered:
+        at = spans[tokens.start][0] if tokens.start < len(spans) else len(rendering.text)
+        return "", (at, at)
+    start, end = covered[0][0], max(span[1] for span in covered)
+    return rendering.text[start:end], (start, end)
+
+
+def widened(expected: Rendering, actual: Rendering, want: CharSpan, have: CharSpan) -> tuple[CharSpan, CharSpan]:
+    """Different text with as much of the equal text around it as its tokens reach over.
+
+    Both sides grow alike, up to where no token of either is cut through: a token that merges across the difference on
+    one side takes the other side's tokens of the same text with it.
+
+    Args:
+        expected: one rendering.
+        actual: the other.
+        want: the characters of `expected` that differ.
+        have: the characters of `actual` that differ.
+    """
+    cut_expected, cut_actual = _inside_tokens(expected), _inside_tokens(actual)
+    before = common_suffix(expected.text[: want[0]], actual.text[: have[0]])
+    behind = common_prefix(expected.text[want[1] :], actual.text[have[1] :])
+    left = next((n for n in range(before) if want[0] - n not in cut_expected and have[0] - n not in cut_actual), before)
+    right = next(
+        (n for n in range(behind) if want[1] + n not in cut_expected and have[1] + n not in cut_actual), behind
+    )
+    return (want[0] - left, want[1] + right), (have[0] - left, have[1] + right)
+
+
+def _inside_tokens(rendering: Rendering) -> set[int]:
+    """Positions at which a cut would go through a token."""
+    return {position for start, end in rendering.token_spans or () for position in range(start + 1, end)}
+
+
 def parted(
     expected: Rendering, actual: Rendering, runs: list[Run], skip: tuple[int, int]
 ) -> list[tuple[TokenRange, TokenRange]]:
@@ -81,27 +122,23 @@ def parted(
     """
     found = []
     for run in runs:
-        left = _units(expected, run.expected, skip[0])
-        right = _units(actual, run.actual, skip[1])
-        groups = _walk(left, right)
-        edge_left = (left[0].tokens.start if left else -1, right[0].tokens.start if right else -1)
-        edge_right = (left[-1].tokens.end if left else -1, right[-1].tokens.end if right else -1)
-        for a, b in groups:
-            if run.cut_left and (a.start == edge_left[0] or b.start == edge_left[1]):
-                continue
-            if run.cut_right and (a.end == edge_right[0] or b.end == edge_right[1]):
-                continue
-            found.append((a, b))
+        cut = {
+            *([0] if run.cut_left else []),
+            *([run.expected[1] - run.expected[0]] if run.cut_right else []),
+        }
+        left = _units(expected, run.expected, skip[0], cut)
+        right = _units(actual, run.actual, skip[1], cut)
+        found += _walk(left, right)
     return found
 
 
-def _units(rendering: Rendering, span: CharSpan, skip: int) -> list[_Unit]:
-    """Units that lie wholly inside `span`, with positions relative to it."""
+def _units(rendering: Rendering, span: CharSpan, skip: int, cut: set[int]) -> list[_Unit]:
+    """Units that lie wholly inside `span`, with positions relative to it; none without text at a position in `cut`."""
     spans = rendering.token_spans or []
     units: list[_Unit] = []
     for n in range(skip, len(spans)):
         start, end = spans[n]
-        if start < span[0] or end > span[1]:
+        if start < span[0] or end > span[1] or (start == end and start - span[0] in cut):
             continue
         last = units[-1] if units else None
         if last and last.tokens.end == n and start - span[0] < last.end:

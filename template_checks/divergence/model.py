@@ -14,7 +14,7 @@ WINDOW = 24
 """Characters of scaffold on each side of a difference by which its origin is looked up."""
 
 Core = tuple[CharSpan, CharSpan]
-"""Characters that differ: in the expected text, in the actual text."""
+"""Characters of a difference: in the expected text, in the actual text."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from template_checks.causes import Cause
-from template_checks.divergence.alignment import tokens_at
+from template_checks.divergence.alignment import tokens_at, widened
 from template_checks.divergence.core import core
 from template_checks.divergence.model import WINDOW, Core, Difference, Sides, scaffold_place
 from template_checks.rendering import CharSpan, Segment
@@ -23,7 +23,7 @@ class _Pair:
 
 
 class TextComparison:
-    """Compares the texts of two renderings; `cores` then holds the characters that differ.
+    """Compares the texts of two renderings; `cores` then holds the characters whose tokens may differ because of it.
 
     Args:
         sides: the two renderings.
@@ -73,7 +73,9 @@ class TextComparison:
         prefix, core_want, core_have = core(want, have, self.sides.tokenizer.control_pattern)
         want_start, have_start = pair.expected[0] + prefix, pair.actual[0] + prefix
         want_end, have_end = want_start + len(core_want), have_start + len(core_have)
-        self.cores.append(((want_start, want_end), (have_start, have_end)))
+        expected, actual = self.sides.expected, self.sides.actual
+        marked = widened(expected, actual, (want_start, want_end), (have_start, have_end))
+        self.cores.append(marked)
         cause = self._cause(pair, want, have, core_want, core_have, prefix)
         detail = self._detail(pair, core_want, core_have, cause)
         lower = max(pair.actual[0], have_start - WINDOW)
@@ -84,10 +86,10 @@ class TextComparison:
                 detail,
                 self._summary(cause, pair, core_want, core_have, have[prefix + len(core_have) :]),
                 self._place(pair),
-                tokens_at(self.sides.expected, want_start, want_end),
-                tokens_at(self.sides.actual, have_start, have_end),
+                tokens_at(expected, *marked[0]),
+                tokens_at(actual, *marked[1]),
                 in_text=True,
-                window=self.sides.actual.text[lower:upper],
+                window=actual.text[lower:upper],
                 core=core_have,
             )
         ]

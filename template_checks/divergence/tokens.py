@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from template_checks.causes import Cause
-from template_checks.divergence.alignment import Run, TokenRange, parted
+from template_checks.divergence.alignment import Run, TokenRange, parted, text_under
 from template_checks.divergence.model import Core, Difference, Sides, scaffold_place
 from template_checks.rendering import CharSpan, Rendering
-from template_checks.visible import shortened, spell_out
+from template_checks.visible import shortened, spell_out, visible
 
 
 class TokenComparison:
@@ -14,7 +14,7 @@ class TokenComparison:
 
     Args:
         sides: the two renderings.
-        cores: the characters in which the texts differ.
+        cores: the characters in which the texts differ, as far as tokens reach over them.
         skip: how many leading BOS each side has: they are judged apart.
     """
 
@@ -37,34 +37,42 @@ class TokenComparison:
         runs, left, right = [], 0, 0
         for want, have in [*sorted(self.cores), ((ends[0], ends[0]), (ends[1], ends[1]))]:
             if want[0] > left and want[0] - left == have[0] - right:
-                runs.append(Run((left, want[0]), (right, have[0]), bool(left or right), want[0] < ends[0]))
-            left, right = want[1], have[1]
+                cut_right = want[0] < ends[0] or have[0] < ends[1]
+                runs.append(Run((left, want[0]), (right, have[0]), bool(left or right), cut_right))
+            left, right = max(left, want[1]), max(right, have[1])
         return runs
 
     def _token_difference(self, left: TokenRange, right: TokenRange) -> Difference:
-        left_text, left_span = _text_of(self.sides.expected, left)
-        right_text, right_span = _text_of(self.sides.actual, right)
-        place, between = self._locate(right_span or left_span, right_span is not None)
+        want, have = text_under(self.sides.expected, left), text_under(self.sides.actual, right)
+        under = have or want
+        place, between = self._locate(under[1] if under else None, have is not None)
         if self._is_tail(left, right):
             cause, summary = Cause.TAIL, "ids differ only after the last stop token"
-        elif left_text is not None and left_text == right_text:
-            at_seam = self._at_seam(self.sides.expected, left_span) or self._at_seam(self.sides.actual, right_span)
-            cause = Cause.SEAM if at_seam else Cause.OTHER_TOKENS
-            summary = f"{shortened(spell_out(left_text), 40)}: {_count(left)} on one side, {_count(right)} on the other"
-            if at_seam:
+        elif left.start == left.end or right.start == right.end:
+            cause, names = self._on_one_side(left, right)
+            summary = f"{names} is {'added by the system' if cause is Cause.EXTRA_SCAFFOLD else 'missing'}"
+            between = f"{between}: {names}"
+        elif want and have and want[0] == have[0]:
+            seam = want[0] and (
+                self._at_seam(self.sides.expected, want[1]) or self._at_seam(self.sides.actual, have[1])
+            )
+            cause = Cause.SEAM if seam else Cause.OTHER_TOKENS
+            summary = f"{shortened(spell_out(want[0]), 40)}: {_count(left)} on one side, {_count(right)} on the other"
+            if seam:
                 summary += (
                     ", which tokenizes in pieces" if self.sides.actual.seams else "; the first tokenizes in pieces"
                 )
-        elif left_text == "" or right_text == "":
-            extra = right_text == "" and right.end > right.start
-            cause = Cause.EXTRA_SCAFFOLD if extra else Cause.MISSING_SCAFFOLD
-            ids = self.sides.actual.ids[slice(*right)] if extra else self.sides.expected.ids[slice(*left)]
-            names = " ".join(self.sides.tokenizer.token(i) for i in ids)
-            summary = f"{names} is {'added by the system' if extra else 'missing'}"
-            between = f"{between}: {names}"
         else:
             cause, summary = Cause.UNKNOWN, "the ids differ"
         return Difference(cause, (between,), summary, place, left, right, in_text=False)
+
+    def _on_one_side(self, left: TokenRange, right: TokenRange) -> tuple[Cause, str]:
+        """Ids that only one side has, and their names."""
+        if left.start == left.end:
+            cause, ids = Cause.EXTRA_SCAFFOLD, self.sides.actual.ids[slice(*right)]
+        else:
+            cause, ids = Cause.MISSING_SCAFFOLD, self.sides.expected.ids[slice(*left)]
+        return cause, " ".join(visible(self.sides.tokenizer.token(i)) for i in ids)
 
     def _is_tail(self, left: TokenRange, right: TokenRange) -> bool:
         if self.sides.conversation.purpose != "train":
@@ -80,8 +88,8 @@ class TokenComparison:
     def _last_content_end(self, rendering: Rendering) -> int | None:
         return rendering.contents[-1].end if rendering.contents else None
 
-    def _at_seam(self, rendering: Rendering, span: CharSpan | None) -> bool:
-        return span is not None and any(span[0] <= seam <= span[1] for seam in rendering.seams)
+    def _at_seam(self, rendering: Rendering, span: CharSpan) -> bool:
+        return any(span[0] <= seam <= span[1] for seam in rendering.seams)
 
     def _locate(self, span: CharSpan | None, in_actual: bool) -> tuple[str, str]:
         """Place for the reader and place without numbers."""
@@ -97,18 +105,6 @@ class TokenComparison:
             return f"inside message {content.message + 1} ({role})", f"content {role}"
         place = scaffold_place(self.sides.conversation, scaffold.message)
         return place, self.sides.between(scaffold.message)
-
-
-def _text_of(rendering: Rendering, tokens: TokenRange) -> tuple[str | None, CharSpan | None]:
-    spans = rendering.token_spans
-    if spans is None:
-        return None, None
-    covered = spans[slice(*tokens)]
-    if not covered:
-        at = spans[tokens.start][0] if tokens.start < len(spans) else len(rendering.text)
-        return "", (at, at)
-    start, end = covered[0][0], max(span[1] for span in covered)
-    return rendering.text[start:end], (start, end)
 
 
 def _count(tokens: TokenRange) -> str:

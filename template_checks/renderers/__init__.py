@@ -80,6 +80,8 @@ class Renderer(ABC):
     features: frozenset[Feature] = frozenset()
     """What this system can express beyond roles and text."""
     gives_labels: bool = False
+    sees_clock: ClassVar[bool] = True
+    """Does it run in this process, so that it sees the clock as this process sees it?"""
     masks_padding: bool | None = None
     """Does the collator behind it set the label of every padding id to -100? None: not known."""
 
@@ -113,8 +115,11 @@ class Renderer(ABC):
         """
         raise Unsupported("it cannot go on with a message")
 
-    def messages_after(self, conversation: Conversation, purpose: Purpose) -> list[dict[str, Any]] | None:
-        """The messages as they are after the system rendered them; None where it gets no messages to change."""
+    def given_after(self, conversation: Conversation, purpose: Purpose) -> Any:
+        """What the system was given, as `Conversation.to_data` gives it, after it rendered that.
+
+        None where it gets nothing that it could change.
+        """
         return None
 
     def close(self) -> None:  # noqa: B027 — most renderers hold nothing

@@ -113,11 +113,12 @@ class PythonRenderer(Renderer):
             return rendering_of_ids(returned.ids or (), None)
         return Rendering((Piece(returned.text, self._encode(returned.text)),))
 
-    def messages_after(self, conversation: Conversation, purpose: Purpose) -> list[dict[str, Any]] | None:
-        """The messages that the function was given, after it returned."""
-        messages = conversation.to_list()
-        self._call(conversation, purpose, messages=messages)
-        return messages
+    def given_after(self, conversation: Conversation, purpose: Purpose) -> Any:
+        """The messages and tools that the function was given, after it returned."""
+        data = conversation.to_data()
+        messages, tools = (data["messages"], data["tools"]) if isinstance(data, dict) else (data, None)
+        self._call(conversation, purpose, given=(messages, tools))
+        return data
 
     def describe(self) -> dict[str, Any]:
         """The function, and the arguments it is given."""
@@ -137,21 +138,22 @@ class PythonRenderer(Renderer):
         conversation: Conversation,
         purpose: Purpose,
         *,
-        messages: list[dict[str, Any]] | None = None,
+        given: tuple[list[dict[str, Any]], list[dict[str, Any]] | None] | None = None,
         continued: bool = False,
     ) -> Returned:
+        messages, tools = given or (conversation.to_list(), conversation.tool_list() or None)
         offered = {
-            "messages": conversation.to_list() if messages is None else messages,
+            "messages": messages,
             "purpose": purpose,
             "add_generation_prompt": purpose == "generate",
             "tokenizer": self.tokenizer.hf,
-            "tools": conversation.tool_list() or None,
+            "tools": tools,
             "continue_final_message": continued,
         }
-        given = {name: offered[name] for name in self._arguments}
+        arguments = {name: offered[name] for name in self._arguments}
         try:
             # Without a parameter of that name, the messages are the first argument.
-            value = self._function(**given) if "messages" in given else self._function(offered["messages"], **given)
+            value = self._function(**arguments) if "messages" in arguments else self._function(messages, **arguments)
         except (Unsupported, RenderError):
             raise
         except (Exception, SystemExit) as error:

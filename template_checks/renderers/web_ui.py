@@ -56,6 +56,7 @@ class WebUIRenderer(Renderer):
     summary: ClassVar[str] = "the prompt that a Streamlit, Gradio or FastAPI script builds, by the script's own code"
     Options: ClassVar[OptionsType] = WebUIOptions
     purposes = frozenset({"generate"})
+    sees_clock = False
     seconds: ClassVar[float] = 5.0
     """Wall-clock limit of one prompt."""
 

@@ -52,6 +52,7 @@ class XTunerRenderer(Renderer):
     summary: ClassVar[str] = "the ids and labels XTuner 0.2.0 trains on, from its prompt template"
     Options = XTunerOptions
     gives_labels = True
+    masks_padding = False  # its collator pads ids and labels apart
 
     def __init__(self, name: str, options: XTunerOptions, context: Context) -> None:
         """Find the template, and what XTuner puts around a turn with this tokenizer."""

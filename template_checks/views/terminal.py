@@ -244,6 +244,8 @@ def _show_matrix(target: str, renderers: list[str], outcomes: list[Line], consol
         table.add_column(Text(renderer, style="bold"))
     for check in dict.fromkeys(line["check"] for line in outcomes):
         rows = [line for line in outcomes if line["check"] == check]
+        if all(line["outcome"] == "unsupported" for line in rows):
+            continue  # the notes below say it in one line
         if rows[0]["renderer"] is None:
             table.add_row(Text(check), _sign(rows[0]))
         else:
@@ -253,10 +255,28 @@ def _show_matrix(target: str, renderers: list[str], outcomes: list[Line], consol
             table.add_row(Text(check), *cells)
     print_table(table, console)
     console.print()
-    for line in outcomes:
-        if line["outcome"] in {"error", "not-exercised", "unsupported"}:
-            name = f"{line['check']}[{line['renderer']}-{line['purpose']}]" if line["renderer"] else line["check"]
-            console.print(Text(f"{line['outcome']}  {name}: {line['reason']}"))
+    for outcome in ("error", "not-exercised", "unsupported"):
+        notes: dict[str, list[Line]] = {}
+        for line in outcomes:
+            if line["outcome"] == outcome:
+                notes.setdefault(line["reason"], []).append(line)
+        for reason, lines in notes.items():
+            _show_note(outcome, reason, lines, console)
+    if any(line["reason"] for line in outcomes if line["outcome"] != "accepted"):
+        console.print()
+
+
+def _show_note(outcome: str, reason: str, lines: list[Line], console: Console) -> None:
+    """What kept checks from passing, once for all that it kept."""
+    renderers = dict.fromkeys(line["renderer"] for line in lines if line["renderer"])
+    where = f" ({', '.join(renderers)})" if renderers else ""
+    checks = ", ".join(dict.fromkeys(line["check"] for line in lines))
+    indent = 15
+    wrapped = textwrap.wrap(
+        f"{checks}{where}: {reason}", max(30, console.width - indent), break_on_hyphens=False, break_long_words=False
+    )
+    for number, text in enumerate(wrapped):
+        console.print(Text(f"{outcome if number == 0 else '':<{indent}}{text}"))
 
 
 def _sign(line: Line) -> Text:

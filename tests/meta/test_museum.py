@@ -1,0 +1,45 @@
+"""The museum: every documented bug is caught by the check that has to catch it, and its twin is not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from template_checks.cli import main
+from template_checks.museum import Exhibit, exhibits, look_at
+
+ALL = exhibits()
+SEEDS = 2
+
+
+@pytest.mark.parametrize("exhibit", [e for e in ALL if e.not_expressed is None], ids=lambda exhibit: exhibit.id)
+def test_a_documented_bug_is_caught_and_its_twin_is_not(exhibit: Exhibit) -> None:
+    seen = look_at(exhibit, SEEDS)
+    assert seen.caught == SEEDS
+    assert not seen.alarms
+    assert seen.size is not None
+    messages, characters = seen.size
+    assert messages <= (4 if exhibit.history else 2)
+    assert characters <= 3
+
+
+def test_at_most_eight_cannot_be_expressed() -> None:
+    assert sum(exhibit.not_expressed is not None for exhibit in ALL) <= 8
+
+
+def test_the_command_prints_a_line_for_each() -> None:
+    result = CliRunner().invoke(main, ["museum", "M01", "M26", "--format", "json"])
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(line["id"], line["check"], line["holds"]) for line in lines] == [
+        ("M01", "same-tokens", True),
+        ("M26", "tool-arguments", True),
+    ]
+
+
+def test_an_unknown_bug_is_named() -> None:
+    result = CliRunner().invoke(main, ["museum", "M0"])
+    assert result.exit_code == 2
+    assert "There is no exhibit 'M0'" in result.output
