@@ -187,11 +187,11 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def checks_table() -> str:
-    """Name, promise and purposes of every check."""
+    """Family, name, promise and purposes of every check."""
     return _table(
-        ("check", "promise", "purposes"),
+        ("family", "check", "promise", "purposes"),
         [
-            (f"`{check.name}`", check.promise, ", ".join(check.purposes) or "once for the target")
+            (check.family, f"`{check.name}`", check.promise, ", ".join(check.purposes) or "once for the target")
             for check in sorted(all_checks().values(), key=lambda check: FAMILIES.index(check.family))
         ],
     )
@@ -212,7 +212,7 @@ def renderers_table() -> str:
                 f"`{name}`",
                 kind.summary,
                 ", ".join(sorted(kind.purposes, reverse=True)),
-                "yes" if kind.gives_labels else "if it says so" if "labels" in kind.Options.model_fields else "no",
+                kind.labelled,
             )
             for name, kind in own_renderers().items()
         ],

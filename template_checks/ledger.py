@@ -15,7 +15,7 @@ from template_checks.exchange import Case, Exchange
 from template_checks.findings import Finding, Item, Outcome
 from template_checks.fingerprint import fingerprint
 from template_checks.rendering import Rendering
-from template_checks.target import Target
+from template_checks.target import Target, lacking
 
 State = Literal["accepted", "expired", "fixed", "unmatched", "contradicting", "unselected", "unexamined"]
 """`fixed`: its witness shows it no more. `unmatched`: it has no witness, and nothing showed it. `contradicting`: it
@@ -57,7 +57,7 @@ class Ledger:
         self.entries = target.config.accepted
         self.today = date.today()
         self._items = {item.id for item in items}
-        self._possible = possible
+        self._possible = [item for item in possible if not _is_beyond(item, target)]
 
     def witnesses(self) -> Iterator[Conversation]:
         """The conversations that show the accepted mismatches, or did."""
@@ -173,12 +173,23 @@ def _contradiction(entry: Accepted, item: Item) -> str | None:
     return None
 
 
+def _is_beyond(item: Item, target: Target) -> bool:
+    """Has its renderer none of the features that its check needs?"""
+    renderer = target.renderers.get(item.renderer or "")
+    return renderer is not None and lacking(renderer, item.check.needs) is not None
+
+
 def _hindrance(outcomes: list[Outcome]) -> str | None:
-    """What kept items from being looked at; items that nothing reached count only where nothing reached any."""
+    """What kept items from being looked at.
+
+    Items that nothing reached count only where nothing reached any; unsupported ones only among those of one check,
+    since every target has checks that its renderers have nothing to do with.
+    """
+    one_check = len({outcome.item.check.name for outcome in outcomes}) == 1
     for outcome in outcomes:
-        if outcome.outcome in {"error", "unsupported"}:
+        if outcome.outcome == "error" or (outcome.outcome == "unsupported" and one_check):
             return f"{outcome.outcome}: {outcome.reason}"
-    if all(outcome.outcome == "not-exercised" for outcome in outcomes):
+    if all(outcome.outcome in {"not-exercised", "unsupported"} for outcome in outcomes):
         return outcomes[0].reason or "not-exercised"
     return None
 

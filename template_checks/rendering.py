@@ -156,8 +156,17 @@ class Rendering:
         """
         if self.contents is None:
             return None
+        if messages not in self._segments:
+            self._segments[messages] = self._cut(self.contents, messages)
+        return self._segments[messages]
+
+    @cached_property
+    def _segments(self) -> dict[int, list[Segment]]:
+        return {}
+
+    def _cut(self, contents: tuple[ContentSpan, ...], messages: int) -> list[Segment]:
         segments, position = [], 0
-        for span in self.contents:
+        for span in contents:
             segments.append(Segment("scaffold", span.message, position, span.start))
             segments.append(Segment("content", span.message, span.start, span.end))
             position = span.end

@@ -80,9 +80,9 @@ class Target:
     def render_afresh(self, name: str, conversation: Conversation, purpose: Purpose) -> Result:
         """The same, with nothing remembered."""
         renderer = self.renderers[name]
-        missing = conversation.features - renderer.features
-        if missing:
-            return Unsupported(knows_none_of(missing))
+        lacks = lacking(renderer, conversation.features - renderer.features)
+        if lacks is not None:
+            return Unsupported(lacks)
         try:
             return renderer.render(conversation, purpose)
         except (Unsupported, RenderError) as error:
@@ -94,8 +94,10 @@ class Target:
             renderer.close()
 
 
-def knows_none_of(features: Collection[Feature]) -> str:
-    """Says that a renderer has none of these features."""
+def lacking(renderer: Renderer, features: Collection[Feature]) -> str | None:
+    """Says that a renderer has none of these features; None where it has one, or none is asked for."""
+    if not features or renderer.features.intersection(features):
+        return None
     return f"it knows no {' and no '.join(sorted(features))}"
 
 

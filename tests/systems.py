@@ -109,13 +109,15 @@ def make_target(
     *,
     tokenizer: Tokenizer | None = None,
     reference: Build = chatml,
+    referee: Callable[[str, Context], Renderer] | None = None,
     **config: Any,
 ) -> Target:
-    """A target with the honest reference and other renderers."""
+    """A target with the honest reference (or the renderer that `referee` makes) and other renderers."""
     tokenizer = tokenizer or embedded_tokenizer()
     stops = (Stop("generation_config.json", id=tokenizer.encode("<|im_end|>").ids[0]),)
     context = Context(tokenizer, ROOT, config.get("system"), stop_ids=stops)
-    renderers: dict[str, Renderer] = {"chat_template": TextRenderer("chat_template", context, reference)}
+    first = referee("chat_template", context) if referee else TextRenderer("chat_template", context, reference)
+    renderers: dict[str, Renderer] = {"chat_template": first}
     renderers |= {renderer.name: renderer for renderer in build_others(context)}
     table = TargetConfig(tokenizer="tokenizer", renderers={name: {"type": "text"} for name in renderers}, **config)
     return Target("test", table, tokenizer, renderers, generation_stops=stops)

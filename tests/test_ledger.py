@@ -336,12 +336,12 @@ def judged_of(template: Callable[..., str], *entries: Accepted, **patched: Any) 
 
 
 def test_an_interrupted_run_judges_nothing() -> None:
-    def interrupted() -> None:
+    def interrupted(_conversation: Conversation) -> None:
         raise KeyboardInterrupt
 
     gone = Accepted(fingerprint="c7f2a91b", reason="a debt", witness=HI, check="same-text")
     assert [judged.state for judged in judged_of(chatml, gone)] == ["fixed"]
-    assert judged_of(chatml, gone, _draw=interrupted) == []
+    assert judged_of(chatml, gone, examine=interrupted) == []
 
 
 def test_the_witness_is_examined_first_and_finds_what_nothing_else_does() -> None:

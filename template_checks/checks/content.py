@@ -134,7 +134,7 @@ def _lead(case: Case, rendering: Rendering) -> str | None:
     return lead
 
 
-@case_check("content", "Control tokens typed as text do not become control ids.", purposes=("generate",))
+@case_check("content", "Control tokens typed as text do not become control ids.", purposes=("generate",), sparse=True)
 def control_injected(case: Case) -> Verdict:
     """Renders conversations that hold control tokens as text once more without them, and counts the control ids.
 

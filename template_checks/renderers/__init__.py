@@ -79,6 +79,8 @@ class Renderer(ABC):
     purposes: frozenset[Purpose] = frozenset({"train", "generate"})
     features: frozenset[Feature] = frozenset()
     """What this system can express beyond roles and text."""
+    labelled: ClassVar[str] = "no"
+    """Whether it gives labels, in words."""
     gives_labels: bool = False
     sees_clock: ClassVar[bool] = True
     """Does it run in this process, so that it sees the clock as this process sees it?"""

@@ -67,6 +67,7 @@ class PythonRenderer(Renderer):
     type: ClassVar[str] = "python"
     summary: ClassVar[str] = "a Python function of your own that returns text or ids"
     Options = PythonOptions
+    labelled = "if it says so"
 
     def __init__(self, name: str, options: PythonOptions, context: Context) -> None:
         """Import the code, and see which arguments the function takes."""

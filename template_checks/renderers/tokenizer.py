@@ -46,6 +46,7 @@ class TokenizerRenderer(Renderer):
     type: ClassVar[str] = "tokenizer"
     summary: ClassVar[str] = "the tokenizer's own chat template, through transformers"
     Options: ClassVar[OptionsType] = TokenizerOptions
+    labelled = "where the template marks what the model writes"
 
     def __init__(self, name: str, options: TokenizerOptions, context: Context) -> None:
         """Find the template and parse it once, so that a broken one is reported before the run."""

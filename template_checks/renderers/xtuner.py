@@ -51,6 +51,7 @@ class XTunerRenderer(Renderer):
     type: ClassVar[str] = "xtuner"
     summary: ClassVar[str] = "the ids and labels XTuner 0.2.0 trains on, from its prompt template"
     Options = XTunerOptions
+    labelled = "yes"
     gives_labels = True
     masks_padding = False  # its collator pads ids and labels apart
 

@@ -5,7 +5,7 @@ Each ends with an assistant turn: an exchange looks at every prefix, so the prom
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from hypothesis import strategies as st
@@ -94,7 +94,7 @@ def starters(
     *,
     roles: Iterable[str] = DEFAULT_ROLES,
     system: str | None = None,
-    own: Iterable[str] = (),
+    own: Sequence[str] = (),
     features: Collection[Feature] = (),
 ) -> Iterator[Conversation]:
     """Fixed conversations that every run examines first, so that detection does not depend on luck.
@@ -106,10 +106,11 @@ def starters(
     edges = [
         "",
         "0",
+        *own[:1],
         *WHITE_SPACE,
         *(f"a{space}" for space in WHITE_SPACE[:6]),
         *COMBINING,
-        *own,
+        *own[1:],
         "{user}",
         "<&'\">",
     ]

@@ -7,7 +7,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,8 @@ from template_checks.renderers import Context, Renderer, Served
 from template_checks.rendering import Stop
 from template_checks.sources import load_tokenizer
 from template_checks.target import Target
+from tests.meta import agent_liars
+from tests.meta.liar import Liar
 from tests.systems import (
     EXAMPLES,
     LabelRenderer,
@@ -31,19 +32,6 @@ from tests.systems import (
 )
 
 Messages = list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Liar:
-    """`check` must catch `lie` with `cause`, and be silent on `honest`."""
-
-    name: str
-    check: str
-    cause: Cause
-    lie: Callable[[], Target]
-    honest: Callable[[], Target]
-    messages: int = 2
-    severity: str = "blocking"
 
 
 def texts(build: Callable[[Messages, str], str], **options: Any) -> Callable[[], Target]:
@@ -322,6 +310,7 @@ LIARS = [
         texts(chatml),
     ),
     Liar("history trimmed", "prefix-stable", Cause.STRIPPED_CONTENT, texts(history_stripped), texts(chatml)),
+    *agent_liars.LIARS,
 ]
 
 
