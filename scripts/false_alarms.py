@@ -105,7 +105,7 @@ def look_at(pair: Pair, conversations: int, seed: int = 0, *, offline: bool = Fa
 
 
 def _alarms(events: list[Event]) -> Iterator[str]:
-    """Findings about the other renderer that the reference has not, what broke, and comparisons that never came about."""
+    """What is found about the other renderer and not about the reference, what broke, and what was never compared."""
     known = {_key(event) for event in events if isinstance(event, Finding) and event.item.renderer == REFERENCE}
     for event in events:
         if isinstance(event, Progress) or event.item.renderer != OTHER:

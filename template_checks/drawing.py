@@ -7,6 +7,7 @@ artefacts, and contents that merge across a seam, found in the vocabulary. Sampl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from template_checks.conversation import Conversation, Feature
 from template_checks.errors import RenderError, TemplateChecksError, Unsupported
@@ -15,6 +16,9 @@ from template_checks.seams import Seam, find_seams
 from template_checks.strategies import conversations, starters
 from template_checks.target import Target
 from template_checks.vocabulary import Vocabulary, as_text
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 _CONTROLS, _LITERALS, _MERGING = 24, 24, 40
 """Most strings of each source: a vocabulary may hold hundreds of reserved tokens, and a long template as many words."""
@@ -44,7 +48,16 @@ def fixed(target: Target, own: list[str]) -> Iterator[Conversation]:
 
 
 def draw(target: Target, own: list[str], count: int, seed: int, examine: Callable[[Conversation], None]) -> None:
-    """Draw `count` conversations with Hypothesis and hand each to `examine`.
+    """Draw `count` conversations for the target and hand each to `examine`."""
+    config = target.config
+    strategy = conversations(roles=config.roles, system=config.system, own=own, features=features(target))
+    draw_from(strategy, count, seed, examine)
+
+
+def draw_from(
+    strategy: SearchStrategy[Conversation], count: int, seed: int, examine: Callable[[Conversation], None]
+) -> None:
+    """Draw with Hypothesis.
 
     The same seed draws the same conversations as long as the same version of Hypothesis runs in the same surroundings:
     it takes some of its values from the constants of modules that are imported.
@@ -52,8 +65,6 @@ def draw(target: Target, own: list[str], count: int, seed: int, examine: Callabl
     import hypothesis
     from hypothesis import HealthCheck, Phase, given, settings
 
-    config = target.config
-    strategy = conversations(roles=config.roles, system=config.system, own=own, features=features(target))
     for begin in range(0, count, _RUN):
 
         @hypothesis.seed((seed << 20) + begin)

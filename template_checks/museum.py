@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -45,6 +45,7 @@ class Exhibit(BaseModel):
     reported: str = Field(description="where")
     check: str | None = Field(None, description="the check that has to fire on the bad set-up")
     severity: Severity = "blocking"
+    outcome: Literal["mismatch", "error"] = Field("mismatch", description="how the check has to end")
     renderer: str | None = Field(None, description="the renderer on which it has to fire")
     history: bool = Field(False, description="the bug needs earlier turns or tools to show")
     not_expressed: str | None = Field(None, description="why it cannot be expressed")
@@ -59,11 +60,15 @@ class Exhibit(BaseModel):
 
 @dataclass(frozen=True)
 class Sighting:
-    """What one seed saw: the finding, after how many conversations. Both None where nothing was found."""
+    """What one seed saw: the finding, after how many conversations.
+
+    Both are None where nothing was found, and where the bug is that the renderer breaks.
+    """
 
     seed: int
-    after: int | None
-    finding: Finding | None
+    caught: bool
+    after: int | None = None
+    finding: Finding | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ class Seen:
     @property
     def caught(self) -> int:
         """By how many seeds."""
-        return sum(sighting.finding is not None for sighting in self.sightings)
+        return sum(sighting.caught for sighting in self.sightings)
 
     @property
     def holds(self) -> bool:
@@ -135,16 +140,24 @@ def look_at(exhibit: Exhibit, seeds: int, tick: Callable[[], None] = lambda: Non
 
 def _search(exhibit: Exhibit, target: Target, seed: int) -> Sighting:
     hits: list[Finding] = []
+    broke = False
 
     def wanted(finding: Finding) -> bool:
-        fires = finding.mismatch.severity == exhibit.severity and exhibit.renderer in (None, finding.item.renderer)
-        if fires:
-            hits.append(finding)
-        return fires
+        return finding.mismatch.severity == exhibit.severity and exhibit.renderer in (None, finding.item.renderer)
+
+    def keep(event: Event) -> None:
+        nonlocal broke
+        if isinstance(event, Outcome):
+            broke = broke or (event.outcome == "error" and exhibit.renderer in (None, event.item.renderer))
+        elif isinstance(event, Finding) and wanted(event):
+            hits.append(event)
 
     items = plan(target, get_checks((exhibit.check or "",)))
-    Search(target, items, _PROFILE, seed, None, lambda _event: None, until=wanted).run()
-    return Sighting(seed, max(1, hits[0].conversations), hits[0]) if hits else Sighting(seed, None, None)
+    Search(target, items, _PROFILE, seed, None, keep, until=wanted).run()
+    if exhibit.outcome == "error" or not hits:
+        return Sighting(seed, broke and exhibit.outcome == "error")
+    # One conversation can show it for both purposes: the smaller one is what somebody would look at.
+    return Sighting(seed, True, max(1, hits[0].conversations), min(hits, key=_size))
 
 
 def _alarms(exhibit: Exhibit, target: Target) -> Iterator[str]:

@@ -29,7 +29,7 @@ from template_checks.visible import shortened, visible
 _PROGRESS_EVERY = 20
 _THOROUGH, _SPARSE = 48, 16
 """Sparse checks look at so many conversations first, among them each with tools and reasoning, then at one in many, and
-there only at one prefix, another each time."""
+there only at the shortest and the longest prefix."""
 
 
 def plan(target: Target, checks: list[Check]) -> list[Item]:
@@ -161,8 +161,7 @@ class Search:
             assert item.purpose is not None
             cases = exchange.cases(item.renderer, item.purpose)
             if item.check.sparse:
-                turn = (self.examined // 2) % max(1, len(cases))  # starters come in pairs
-                cases = cases[turn : turn + 1] if thorough else []
+                cases = [*cases[:1], *cases[1:][-1:]] if thorough else []
             for case in cases:
                 if item.check.ahead or case.length in new:
                     self._examine_case(item, tally, case)

@@ -13,10 +13,10 @@ from template_checks.strategies.tools import with_text_arguments
 from template_checks.target import Result, Target
 from template_checks.tokenizer import Tokenizer
 
-Variant = Literal["again", "later", "text arguments", "joined parts", "defused", "continued"]
+Variant = Literal["again", "later", "text arguments", "joined parts", "defused", "continued", "two turns"]
 """`again`: nothing changed. `later`: on another day. `text arguments`: arguments of calls as JSON text. `joined parts`:
 contents that are parts as text. `defused`: control tokens in what was written as other words. `continued`: the last
-answer is to be gone on with."""
+answer is to be gone on with. `two turns`: another conversation, of two plain turns."""
 
 DAYS = 400
 """Another day of the month, another month and another year."""
@@ -39,6 +39,9 @@ def render_variant(
 def _rewritten(conversation: Conversation, variant: Variant, tokenizer: Tokenizer) -> Conversation:
     if variant == "text arguments":
         return _each(conversation, lambda message: with_text_arguments(message, text=True))
+    if variant == "two turns":
+        turns = Conversation.of(("user", "a"), ("assistant", "a"), ("user", "a"), ("assistant", "a"))
+        return turns if conversation.purpose == "train" else turns.prefix(3)
     if variant == "joined parts":
         return _each(conversation, lambda message: replace(message, parts=()))
     return defused(conversation, tokenizer)

@@ -90,14 +90,16 @@ def system_injected(case: Case) -> Verdict:
         return NotExercised("every conversation carries a system message")
     if case.conversation.tools:
         return NotExercised("tools are described there")
-    lead = _lead(case, rendering) if rendering.has_text else None
+    lead = _lead(case, rendering, case.variant("two turns")) if rendering.has_text else None
     if lead is None:
-        return NotExercised("no later turn of the same role to compare with, or contents cannot be located")
+        return NotExercised("the header of a user turn, or contents, cannot be located")
     plain = case.target.tokenizer.control_pattern.sub("", lead)
     if not any(character.isalnum() for character in plain):
         return []
     at = rendering.text.index(lead)
-    own = case.reference is not None and _lead(case, case.reference) == lead
+    own = case.is_reference or (
+        case.reference is not None and _lead(case, case.reference, case.reference_variant("two turns")) == lead
+    )
     return [
         seen_in(
             case,
@@ -112,26 +114,38 @@ def system_injected(case: Case) -> Verdict:
     ]
 
 
-def _lead(case: Case, rendering: Rendering) -> str | None:
-    """The scaffold before the first message without what a later turn of the same role begins with.
+def _lead(case: Case, rendering: Rendering, two_turns: Result | None) -> str | None:
+    """The scaffold before the first message without what a later user turn begins with.
 
-    None where no turn of the same role stands later, or contents cannot be located.
+    None where contents cannot be located, or the conversation does not begin with the user.
     """
-    roles = case.conversation.roles
-    later = next((n for n in range(1, len(roles)) if roles[n] == roles[0]), None)
-    segments = rendering.segments(len(roles))
-    if segments is None or later is None:
+    if case.conversation.roles[0] != "user":
         return None
-    scaffold = {s.message: rendering.text[s.start : s.end] for s in segments if s.kind == "scaffold"}
-    if 0 not in scaffold or later not in scaffold:
+    first, later = _scaffold(rendering, 0, case.length), _header(rendering, case)
+    if later is None and isinstance(two_turns, Rendering):
+        later = _scaffold(two_turns, 2, 3 if case.purpose == "generate" else 4)
+    if first is None or later is None:
         return None
     tokenizer = case.target.tokenizer
-    common = common_end(scaffold[0], scaffold[later], tokenizer.control_pattern)
-    lead = scaffold[0][: len(scaffold[0]) - common]
+    common = common_end(first, later, tokenizer.control_pattern)
+    lead = first[: len(first) - common]
     bos = tokenizer.token(tokenizer.bos_id) if tokenizer.bos_id is not None else ""
     while bos and lead.startswith(bos):  # single-bos counts them
         lead = lead[len(bos) :]
     return lead
+
+
+def _header(rendering: Rendering, case: Case) -> str | None:
+    """What stands before the second user turn of this conversation itself; None where it has none."""
+    later = next((n for n, role in enumerate(case.conversation.roles) if n and role == "user"), None)
+    return None if later is None else _scaffold(rendering, later, case.length)
+
+
+def _scaffold(rendering: Rendering, message: int, messages: int) -> str | None:
+    """The scaffold before a message; None where it cannot be located."""
+    segments = rendering.segments(messages) or []
+    spans = [(s.start, s.end) for s in segments if (s.kind, s.message) == ("scaffold", message)]
+    return rendering.text[slice(*spans[0])] if spans else None
 
 
 @case_check("content", "Control tokens typed as text do not become control ids.", purposes=("generate",), sparse=True)

@@ -43,7 +43,7 @@ def _stops(rendering: Rendering, answer: Answer, stop_ids: Container[int]) -> bo
 
 def _no_stop(case: Case, answer: Answer) -> Mismatch:
     rendering = case.rendering
-    until = min((c.start for c in rendering.contents or () if c.start >= answer.end), default=len(rendering.text))
+    until = min((c.start for c in rendering.contents or () if c.message > answer.message), default=len(rendering.text))
     follows = rendering.text[answer.end : min(until, answer.end + 24)]
     known = ", ".join(f"{case.target.tokenizer.token(i)} ({i})" for i in sorted(case.target.stop_ids))
     last = answer.message == len(case.conversation.messages) - 1

@@ -42,6 +42,7 @@ def show_museum(seen: list[Seen], missing: list[Exhibit], console: Console) -> N
         caught = f"{one.caught}/{len(one.sightings)}"
         check = one.exhibit.check or ""
         mark = check if one.exhibit.severity == "blocking" else f"{check} ({one.exhibit.severity})"
+        mark = f"{check} (error)" if one.exhibit.outcome == "error" else mark
         table.add_row(
             Text(f"{one.exhibit.id} {one.exhibit.kind}"),
             Text(mark if one.caught else f"✗ {check}", style="" if one.caught else "bold red"),

@@ -121,6 +121,6 @@ def test_drawing_alone_finds_them(example: Target, monkeypatch: pytest.MonkeyPat
     assert {name: count for name, count in found.items() if name != "seam"} == dict.fromkeys(
         ("four spaces", "BOS twice", "system text"), len(SEEDS)
     )
-    assert found["seam"] >= len(SEEDS) - 3
+    assert found["seam"] == len(SEEDS)
     lengths = {len(conversation_of(finding).messages) for run in runs for finding in run.values()}
     assert lengths <= {1, 2}

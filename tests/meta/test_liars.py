@@ -216,7 +216,7 @@ LIARS = [
         texts(chatml),
         1,
     ),
-    Liar("system text injected", "system-injected", Cause.INJECTED_SYSTEM, texts(injected), texts(chatml), 3),
+    Liar("system text injected", "system-injected", Cause.INJECTED_SYSTEM, texts(injected), texts(chatml), 1),
     Liar(
         "special token under another name",
         "special-ids",

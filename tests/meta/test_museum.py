@@ -19,6 +19,8 @@ def test_a_documented_bug_is_caught_and_its_twin_is_not(exhibit: Exhibit) -> Non
     seen = look_at(exhibit, SEEDS)
     assert seen.caught == SEEDS
     assert not seen.alarms
+    if exhibit.outcome == "error":
+        return
     assert seen.size is not None
     messages, characters = seen.size
     assert messages <= (4 if exhibit.history else 2)
