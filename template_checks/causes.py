@@ -43,6 +43,7 @@ class Cause(str, Enum):
     INJECTED_CONTROL = "control token from content"
     LOSSY_DECODING = "decoding loses text"
     OTHER_TOKENIZER = "slow and fast tokenizers differ"
+    JSON_STYLE = "JSON written otherwise"
     ARGUMENTS_REWRITTEN = "arguments rewritten"
     ARGUMENTS_REFUSED = "arguments refused"
     DROPPED_TOOL = "tool dropped"

@@ -58,7 +58,8 @@ class Outcome:
     """How an item ended.
 
     `examples` counts the prefixes that exercised the check, `blocking` the findings that decide the exit code,
-    `accepted` those that are accepted on purpose, by `entries`.
+    `accepted` those that are accepted on purpose, by `entries`. `more` counts further mismatches with the cause and the
+    place of a finding: they were seen, and not shrunk.
     """
 
     target: str
@@ -70,6 +71,7 @@ class Outcome:
     blocking: int = 0
     accepted: int = 0
     entries: tuple[Accepted, ...] = ()
+    more: int = 0
 
 
 @dataclass(frozen=True)

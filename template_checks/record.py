@@ -148,6 +148,7 @@ def outcome_line(outcome: Outcome) -> Line:
         "findings": list(outcome.findings),
         "blocking": outcome.blocking,
         "accepted": outcome.accepted,
+        "more": outcome.more,
         "entries": [{"fingerprint": entry.fingerprint, **_entry(entry, entry.said)} for entry in outcome.entries],
     }
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from template_checks.causes import Cause
-from template_checks.checks import Check, Mismatch, NotExercised, Verdict, get_checks
+from template_checks.checks import Check, Mismatch, NotExercised, Severity, Verdict, get_checks
 from template_checks.conversation import Conversation
 from template_checks.drawing import draw, fixed, own_strings
 from template_checks.errors import RenderError
@@ -27,6 +28,8 @@ from template_checks.target import Target, lacking
 from template_checks.visible import shortened, visible
 
 _PROGRESS_EVERY = 20
+_ALIKE = 5
+"""Findings of one cause at one place, of which the others are only counted: one defect can show in many ways."""
 _THOROUGH, _SPARSE = 48, 16
 """Sparse checks look at so many conversations first, among them each with tools and reasoning, then at one in many, and
 there only at the shortest and the longest prefix."""
@@ -57,6 +60,8 @@ class _Tally:
     unsupported: str | None = None
     error: str | None = None
     findings: dict[str, Finding] = field(default_factory=dict)
+    kinds: Counter[tuple[Severity, Cause, tuple[str, ...]]] = field(default_factory=Counter)
+    more: int = 0
     seen: set[tuple[Cause, tuple[str, ...]]] = field(default_factory=set)
 
 
@@ -105,6 +110,7 @@ class Search:
         self.interrupted = False
         self.ledger = Ledger(target, items, plan(target, get_checks(())))
         self.outcomes: dict[str, Outcome] = {}
+        self._accepted = {entry.fingerprint for entry in target.config.accepted}
         self._broke: dict[tuple[str, str], str] = {}
         self._seen: set[Conversation] = set()
 
@@ -191,11 +197,18 @@ class Search:
             return
         tally.exercised += 1
         for mismatch in verdict:
-            if (mismatch.cause, mismatch.detail) not in tally.seen:
-                tally.seen.add((mismatch.cause, mismatch.detail))
-                self._found(item, mismatch, fingerprint(item.check.name, item.renderer, mismatch), case)
+            if (mismatch.cause, mismatch.detail) in tally.seen:
+                continue
+            tally.seen.add((mismatch.cause, mismatch.detail))
+            mark = fingerprint(item.check.name, item.renderer, mismatch)
+            kind = (mismatch.severity, mismatch.cause, mismatch.detail[:1])
+            if tally.kinds[kind] >= _ALIKE and mark not in self._accepted:
+                tally.more += 1
+                continue
+            finding = self._found(item, mismatch, mark, case)
+            tally.kinds[kind] += finding.accepted is None  # what is accepted hides nothing
 
-    def _found(self, item: Item, mismatch: Mismatch, mark: str, case: Case | None) -> None:
+    def _found(self, item: Item, mismatch: Mismatch, mark: str, case: Case | None) -> Finding:
         seen_at = self.examined
         if case is not None:
             mismatch = self._shrunk(item, mismatch, mark, case)
@@ -213,6 +226,7 @@ class Search:
             self.store.save(finding)
         self.emit(finding)
         self.ended = self.ended or self.until(finding)
+        return finding
 
     # Shrinking
 
@@ -264,7 +278,9 @@ class Search:
             name, reason = "not-exercised", tally.not_exercised or "no conversation reached it"
         blocking = sum(finding.blocking for finding in tally.findings.values())
         marks = tuple(tally.findings)
-        return Outcome(self.target.name, item, name, tally.exercised, reason, marks, blocking, len(entries), entries)
+        return Outcome(
+            self.target.name, item, name, tally.exercised, reason, marks, blocking, len(entries), entries, tally.more
+        )
 
 
 @contextmanager

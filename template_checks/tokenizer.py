@@ -63,6 +63,8 @@ class Tokenizer:
 
     def _encode(self, text: str, *, add_special_tokens: bool) -> Encoded:
         if self._backend is not None:
+            # A call of hf with split_special_tokens leaves its mark on the backend until the next call.
+            self._backend.encode_special_tokens = bool(getattr(self.hf, "split_special_tokens", False))
             encoding = self._backend.encode(text, add_special_tokens=add_special_tokens)
             return Encoded(encoding.ids, encoding)
         return Encoded(self.hf(text, add_special_tokens=add_special_tokens)["input_ids"])
@@ -78,7 +80,9 @@ class Tokenizer:
         from transformers import AutoTokenizer
 
         try:
-            slow = AutoTokenizer.from_pretrained(self.folder, use_fast=False, local_files_only=True)
+            slow = AutoTokenizer.from_pretrained(
+                self.folder, use_fast=False, local_files_only=True, trust_remote_code=False
+            )
         except Exception as error:  # whatever a tokenizer's files provoke in transformers
             return f"no slow tokenizer can be loaded ({type(error).__name__})"
         return "transformers has no slow tokenizer for these files" if slow.is_fast else slow

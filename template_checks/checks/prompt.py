@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from template_checks.causes import Cause
 from template_checks.checks import NotExercised, Severity, Verdict, case_check, seen_in
 from template_checks.checks.reasoning import without_markers
@@ -46,11 +48,10 @@ def generation_prompt(case: Case) -> Verdict:
     else:
         cause = Cause.BEGUN_ANSWER
         summary = f"the prompt goes on with “{shortened(visible(begun), 40)}”, which training has inside the answer"
-    at = len(rendering.ids)
-    place = "the end of the prompt"
-    return [
-        seen_in(case, cause, (missing, begun), summary, place, TokenRange(at, at), severity=severity, scaffold=begun)
-    ]
+    tokens = TokenRange(len(rendering.ids), len(rendering.ids))
+    place = f"the end of the prompt, before message {case.length + 1} (assistant)"
+    seen = seen_in(case, cause, (missing, begun), summary, place, tokens, severity=severity, scaffold=begun)
+    return [replace(seen, conversation=case.exchange.prefixes[case.length + 1])]  # shorter, it does not show
 
 
 def _training(case: Case, renderer: str) -> Rendering | None:

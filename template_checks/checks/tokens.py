@@ -91,7 +91,10 @@ def single_bos(case: Case) -> Verdict:
     else:
         cause, at = Cause.DUPLICATED_BOS, later
         per_turn = len(positions) > 1 and positions[1] > 1
-        summary = "BOS stands again before a later turn" if per_turn else "BOS stands twice at the start"
+        if positions[0] != 0:
+            cause, summary = Cause.MISSING_BOS, "BOS stands only behind the start"
+        else:
+            summary = "BOS stands again before a later turn" if per_turn else "BOS stands twice at the start"
     name = tokenizer.token(tokenizer.bos_id or 0)
     return [
         seen_in(

@@ -8,6 +8,7 @@ from template_checks.causes import Cause
 from template_checks.divergence.alignment import tokens_at, widened
 from template_checks.divergence.core import core
 from template_checks.divergence.model import WINDOW, Core, Difference, Sides, scaffold_place
+from template_checks.divergence.written import how_written
 from template_checks.rendering import CharSpan, Segment
 from template_checks.visible import shortened, spell_out, visible
 
@@ -78,6 +79,9 @@ class TextComparison:
         self.cores.append(marked)
         cause = self._cause(pair, want, have, core_want, core_have, prefix)
         detail = self._detail(pair, core_want, core_have, cause)
+        written = how_written(want, have) if pair.kind == "scaffold" and cause is not Cause.TAIL else None
+        if written is not None:  # named without what it says, so that it is one defect for all tools and arguments
+            cause, detail = Cause.JSON_STYLE, (self.sides.between(pair.message), written)
         lower = max(pair.actual[0], have_start - WINDOW)
         upper = min(pair.actual[1], have_end + WINDOW)
         return [
@@ -104,7 +108,7 @@ class TextComparison:
         if pair.kind == "gap":
             content = self.sides.conversation.messages[pair.message].content
             return Cause.DROPPED_CONTENT if content else Cause.EMPTY_MESSAGE_DROPPED
-        if self._after_stop(pair, want[:prefix]):
+        if self._after_stop(pair, want[:prefix], want[prefix:]):
             return Cause.TAIL
         if not core_have and core_want.strip("\r\n") == "":
             return Cause.MISSING_NEWLINE
@@ -116,12 +120,16 @@ class TextComparison:
             return Cause.OTHER_MARKER
         return Cause.MISSING_SCAFFOLD if core_want else Cause.EXTRA_SCAFFOLD
 
-    def _after_stop(self, pair: _Pair, before: str) -> bool:
-        """In a training text, behind the last control token after the last answer: no prompt ever contains it."""
+    def _after_stop(self, pair: _Pair, before: str, behind: str) -> bool:
+        """In a training text, behind the last control token after the last answer: no prompt ever contains it.
+
+        `before` and `behind` are the reference's scaffold on both sides of where the difference begins.
+        """
         last = pair.message == len(self.sides.conversation.messages)
         if not (last and self.sides.conversation.purpose == "train"):
             return False
-        return self.sides.tokenizer.control_pattern.search(before) is not None
+        controls = self.sides.tokenizer.control_pattern
+        return controls.search(before) is not None and controls.search(behind) is None
 
     def _is_injected(self, text: str) -> bool:
         """Words, other than control tokens, in front of a conversation that has no system message."""
@@ -146,6 +154,8 @@ class TextComparison:
     def _summary(self, cause: Cause, pair: _Pair, want: str, have: str, after: str) -> str:
         before = f" before {shortened(visible(after), 30)}" if after and pair.kind == "scaffold" else ""
         shown_want, shown_have = shortened(spell_out(want), 60), shortened(spell_out(have), 60)
+        if cause is Cause.JSON_STYLE:
+            return f"the same JSON written otherwise: {shown_have} instead of {shown_want}"
         if cause is Cause.DROPPED_CONTENT:
             return f"the content of message {pair.message + 1} is missing"
         if pair.kind == "gap":

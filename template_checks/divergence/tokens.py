@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from template_checks.causes import Cause
-from template_checks.divergence.alignment import Run, TokenRange, parted, text_under
+from template_checks.divergence.alignment import Run, TokenRange, common_prefix, common_suffix, parted, text_under
 from template_checks.divergence.model import Core, Difference, Sides, scaffold_place
 from template_checks.rendering import CharSpan, Rendering
 from template_checks.visible import shortened, spell_out, visible
@@ -28,6 +28,8 @@ class TokenComparison:
         """Where the ids part although the text is the same, in order."""
         if self.sides.expected.ids == self.sides.actual.ids:
             return []
+        if self.sides.expected.token_spans is None or self.sides.actual.token_spans is None:
+            return [self._without_offsets()]
         groups = parted(self.sides.expected, self.sides.actual, self._runs(), self.skip)
         return [self._token_difference(left, right) for left, right in groups]
 
@@ -66,6 +68,17 @@ class TokenComparison:
             cause, summary = Cause.UNKNOWN, "the ids differ"
         return Difference(cause, (between,), summary, place, left, right, in_text=False)
 
+    def _without_offsets(self) -> Difference:
+        """One side's tokens cannot be located in its text: all that lies between what is equal at both ends."""
+        want, have = self.sides.expected.ids, self.sides.actual.ids
+        start = common_prefix(want, have)
+        tail = common_suffix(want[start:], have[start:])
+        left, right = TokenRange(start, len(want) - tail), TokenRange(start, len(have) - tail)
+        same = self.sides.expected.text == self.sides.actual.text
+        cause = Cause.OTHER_TOKENS if same else Cause.UNKNOWN
+        summary = f"{_count(left)} on one side, {_count(right)} on the other; one side gives no offsets"
+        return Difference(cause, ("without offsets",), summary, f"token {start}", left, right, in_text=False)
+
     def _on_one_side(self, left: TokenRange, right: TokenRange) -> tuple[Cause, str]:
         """Ids that only one side has, and their names."""
         if left.start == left.end:
@@ -77,13 +90,15 @@ class TokenComparison:
     def _is_tail(self, left: TokenRange, right: TokenRange) -> bool:
         if self.sides.conversation.purpose != "train":
             return False
-        controls = set(self.sides.tokenizer.control_tokens.values())
+        controls = self.sides.tokenizer.control_ids
         end = self._last_content_end(self.sides.actual)
         spans = self.sides.actual.token_spans
         if end is None or spans is None:
             return False
         stop = next((n for n, i in enumerate(self.sides.actual.ids) if i in controls and spans[n][0] >= end), None)
-        return stop is not None and right.start > stop and left.end == len(self.sides.expected.ids)
+        if stop is None or right.start <= stop or left.end != len(self.sides.expected.ids):
+            return False
+        return controls.isdisjoint(self.sides.expected.ids[slice(*left)])
 
     def _last_content_end(self, rendering: Rendering) -> int | None:
         return rendering.contents[-1].end if rendering.contents else None

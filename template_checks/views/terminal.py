@@ -289,7 +289,7 @@ def _sign(line: Line) -> Text:
     for sign, colour, count in counts:
         if count:
             text.append(f"{sign}{count}", colour)
-    return text
+    return text.append(f"+{line['more']}" if line["more"] else "", "dim")
 
 
 def _show_ledger(ledger: list[Line], console: Console, *, name_target: bool) -> None:

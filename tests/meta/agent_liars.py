@@ -117,6 +117,12 @@ def text_in_text(message: dict[str, Any]) -> str:
     return turn({**message, "tool_calls": None}).removesuffix(END) + written + END
 
 
+def indented(message: dict[str, Any]) -> str:
+    """Another way to write JSON, at the very end of a training text that ends with a call."""
+    written = calls(message, lambda value: json.dumps(value, ensure_ascii=False, indent=1))
+    return turn({**message, "tool_calls": None}).removesuffix(END) + written + END
+
+
 def call_without_name(message: dict[str, Any]) -> str:
     written = "".join("\n" + arguments(call["function"]["arguments"]) for call in message.get("tool_calls") or ())
     return turn({**message, "tool_calls": None}).removesuffix(END) + written + END
@@ -218,7 +224,7 @@ def slow(change: Callable[[str], str]) -> Callable[[], Target]:
 HONEST = agents(agent)
 LIARS = [
     Liar(
-        "no generation prompt", "generation-prompt", Cause.NO_GENERATION_PROMPT, agents(no_generation_prompt), HONEST, 1
+        "no generation prompt", "generation-prompt", Cause.NO_GENERATION_PROMPT, agents(no_generation_prompt), HONEST, 2
     ),
     Liar(
         "no generation prompt in the reference",
@@ -226,17 +232,17 @@ LIARS = [
         Cause.NO_GENERATION_PROMPT,
         alone(no_generation_prompt),
         alone(agent),
-        1,
+        2,
     ),
-    Liar("header cut", "generation-prompt", Cause.CUT_GENERATION_PROMPT, agents(header_without_newline), HONEST, 1),
-    Liar("answer begun", "generation-prompt", Cause.BEGUN_ANSWER, agents(begun), HONEST, 1),
+    Liar("header cut", "generation-prompt", Cause.CUT_GENERATION_PROMPT, agents(header_without_newline), HONEST, 2),
+    Liar("answer begun", "generation-prompt", Cause.BEGUN_ANSWER, agents(begun), HONEST, 2),
     Liar(
         "answer begun in the reference",
         "generation-prompt",
         Cause.BEGUN_ANSWER,
         alone(begun),
         alone(agent),
-        1,
+        2,
         "advisory",
     ),
     Liar(
@@ -272,6 +278,7 @@ LIARS = [
     Liar("Python in the reference", "tool-arguments", Cause.ARGUMENTS_REWRITTEN, alone(each(in_python)), alone(agent)),
     Liar("no JSON text", "tool-arguments", Cause.ARGUMENTS_REFUSED, agents(each(text_only)), HONEST),
     Liar("JSON text in JSON text", "tool-arguments", Cause.ARGUMENTS_REWRITTEN, agents(each(text_in_text)), HONEST),
+    Liar("JSON with indentation", "same-text", Cause.JSON_STYLE, agents(each(indented)), HONEST),
     Liar("call without name", "tools-verbatim", Cause.DROPPED_TOOL, agents(each(call_without_name)), HONEST),
     Liar("tools escaped", "tools-verbatim", Cause.DROPPED_TOOL, agents(escaped_tools), HONEST, 1),
     Liar("tools dropped", "tools-verbatim", Cause.DROPPED_TOOL, agents(without_tools), HONEST, 1),

@@ -7,7 +7,7 @@ from scripts.mutation import KINDS, PROOF_SEED, SOURCES, Mutant
 
 
 def test_a_slice_of_the_mutants_is_killed_or_proved_equivalent() -> None:
-    result = mutation.run(12, seed=0, conversations=300)
+    result = mutation.run(10, seed=0, conversations=300)
     said = "\n".join(mutation.report(result, 0))
     assert {mutant.kind for mutant in result.killed} == {kind.__name__ for kind in KINDS}
     assert len(result.survivors) <= 4, said
