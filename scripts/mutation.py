@@ -8,11 +8,12 @@ renderer, beside the original as the reference, and all checks look at both with
 
 - a check, whose finding is blocking,
 - `error`, where an outcome is an error,
-- `unsupported`, where an outcome is, and is not with the original in the mutant's place.
+- `unsupported`, where an outcome is and that of the original is not.
 
 A mutant that survives is rendered beside its original, on `--proof` other conversations that may hold tools, calls,
 reasoning and parts: each prefix, as a training text and as a prompt. It is equivalent where no text differs, and missed
-where one does; that conversation is shown.
+where one does. Conversations with something that the original's template knows nothing of are told apart: no run
+renders them, and a mutant may do with them what it likes.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from template_checks.checks import get_checks
 from template_checks.config import TargetConfig
 from template_checks.conversation import Conversation
 from template_checks.drawing import draw, fixed, own_strings
-from template_checks.findings import Event, Finding, Outcome
+from template_checks.findings import Event, Finding, Outcome, Progress
 from template_checks.profiles import PROFILES
 from template_checks.search import Search, plan
 from template_checks.target import Target, build_target
@@ -281,42 +282,31 @@ def target_of(original: str, source: str) -> Target:
 
 def hunt(mutant: Mutant) -> str | None:
     """What notices the mutant: a check's name, `error`, `unsupported`; None where nothing does."""
-    finding, outcomes = searched(target_of(mutant.original, mutant.source))
-    if finding is not None:
-        return finding.item.check.name
-    known = expected(mutant.original)
-    names = {outcome.outcome for item, outcome in outcomes.items() if outcome.outcome != known[item].outcome}
-    return next((name for name in ("error", "unsupported") if name in names), None)
-
-
-@cache
-def expected(original: str) -> dict[str, Outcome]:
-    """The outcomes of the original in the mutant's place.
-
-    Raises:
-        AssertionError: something is found about it, so that no mutant could be told apart.
-    """
-    finding, outcomes = searched(target_of(original, SOURCES[original]))
-    assert finding is None, finding
-    return outcomes
-
-
-def searched(target: Target) -> tuple[Finding | None, dict[str, Outcome]]:
-    """The first blocking finding on the mutant, and the outcomes of its items."""
+    target = target_of(mutant.original, mutant.source)
     found: list[Finding] = []
-    outcomes: dict[str, Outcome] = {}
-
-    def emit(event: Event) -> None:
-        if isinstance(event, Outcome) and event.item.renderer == MUTANT:
-            outcomes[event.item.id] = event
+    outcomes: dict[tuple[str, str | None, str | None], Outcome] = {}
 
     def wanted(finding: Finding) -> bool:
         if finding.blocking and finding.item.renderer == MUTANT:
             found.append(finding)
         return bool(found)
 
-    Search(target, plan(target, get_checks(())), PROFILES["ci"], 0, None, emit, wanted).run()
-    return next(iter(found), None), outcomes
+    def emit(event: Event) -> None:
+        if isinstance(event, Outcome):
+            outcomes[event.item.check.name, event.item.purpose, event.item.renderer] = event
+        elif isinstance(event, Progress):  # an error is no finding, and ends the hunt as well
+            search.ended = search.ended or any(tally.error for tally in search.tallies.values())
+
+    search = Search(target, plan(target, get_checks(())), PROFILES["ci"], 0, None, emit, wanted)
+    search.run()
+    if found:
+        return found[0].item.check.name
+    names = set()
+    for (check, purpose, renderer), outcome in outcomes.items():
+        original = outcomes.get((check, purpose, ORIGINAL))
+        if renderer == MUTANT and (original is None or original.outcome != outcome.outcome):
+            names.add(outcome.outcome)
+    return next((name for name in ("error", "unsupported") if name in names), None)
 
 
 # Proving
@@ -324,41 +314,53 @@ def searched(target: Target) -> tuple[Finding | None, dict[str, Outcome]]:
 
 @dataclass
 class Proof:
-    """Renderings that were compared, and for each mutant's number a conversation and purpose that differ."""
+    """Renderings that were compared, and for each mutant's number a conversation whose text differs.
+
+    `beyond` holds conversations with what the original's template knows nothing of: no run looks at them.
+    """
 
     renderings: int = 0
     differs: dict[int, str] = field(default_factory=dict)
+    beyond: dict[int, str] = field(default_factory=dict)
 
 
 @cache
-def everything() -> tuple[Target, list[str]]:
-    """A target that knows all features, and the strings of all originals."""
-    targets = [target_of(name, source) for name, source in SOURCES.items()]
-    return targets[-1], list(dict.fromkeys(text for target in targets for text in own_strings(target)))
+def originals() -> tuple[dict[str, Target], list[str]]:
+    """A target for each original, and the strings of all of them."""
+    targets = {name: target_of(name, source) for name, source in SOURCES.items()}
+    return targets, list(dict.fromkeys(text for target in targets.values() for text in own_strings(target)))
 
 
 def prove(survivors: list[Mutant], chunk: tuple[int, int]) -> Proof:
     """Render one chunk of conversations, (seed, how many), with survivors and originals."""
     seed, count = chunk
-    target, own = everything()
-    conversations = list(fixed(target, own)) if seed % 1000 == 0 else []
-    draw(target, own, count, seed, conversations.append)
+    targets, own = originals()
+    rich = targets["rich"]
+    conversations = list(fixed(rich, own)) if seed % 1000 == 0 else []
+    draw(rich, own, count, seed, conversations.append)
     prefixes = {c.prefix(length) for c in conversations for length in range(1, len(c.messages) + 1)}
     proof = Proof()
-    for prefix in sorted(prefixes, key=lambda p: len(p.messages)):
-        for prompt in (False, True):
-            proof.renderings += 1
-            texts = {name: rendered(target, source, prefix, prompt) for name, source in SOURCES.items()}
-            for mutant in survivors:
-                if mutant.number not in proof.differs:
-                    text = rendered(target, mutant.source, prefix, prompt)
-                    if text != texts[mutant.original]:
-                        shown = json.dumps(prefix.to_data(), ensure_ascii=False)
-                        proof.differs[mutant.number] = (
-                            f"{'prompt' if prompt else 'training text'} of {shown}\n"
-                            f"      original {texts[mutant.original]!r}\n      mutant   {text!r}"
-                        )
+    for prefix, prompt in sorted(((p, q) for p in prefixes for q in (False, True)), key=_as_runs_look):
+        proof.renderings += 1
+        texts = {name: rendered(rich, source, prefix, prompt) for name, source in SOURCES.items()}
+        for mutant in survivors:
+            known = prefix.features <= targets[mutant.original].reference.features
+            differing = proof.differs if known else proof.beyond
+            if mutant.number not in differing:
+                text = rendered(rich, mutant.source, prefix, prompt)
+                if text != texts[mutant.original]:
+                    shown = json.dumps(prefix.to_data(), ensure_ascii=False)
+                    differing[mutant.number] = (
+                        f"{'prompt' if prompt else 'training text'} of {shown}\n"
+                        f"      original {texts[mutant.original]!r}\n      mutant   {text!r}"
+                    )
     return proof
+
+
+def _as_runs_look(rendering: tuple[Conversation, bool]) -> tuple[bool, int]:
+    """What runs look at before what they do not, and short ones first."""
+    prefix, prompt = rendering
+    return prompt != (prefix.purpose == "generate") or prefix.roles[-1] == "system", len(prefix.messages)
 
 
 def rendered(target: Target, source: str, conversation: Conversation, prompt: bool) -> str | type[Exception]:
@@ -410,6 +412,7 @@ def run(
     for n, part in enumerate(_mapped(jobs, partial(prove, result.survivors), chunks), start=1):
         result.proof.renderings += part.renderings
         result.proof.differs = {**part.differs, **result.proof.differs}
+        result.proof.beyond = {**part.beyond, **result.proof.beyond}
         tell(f"proof {n} of {len(chunks)}: {len(result.proof.differs)} differ")
     return result
 
@@ -431,14 +434,21 @@ def report(result: Result, seed: int) -> Iterator[str]:
     made = Counter(mutant.kind for mutant in result.killed)
     lost = Counter(mutant.kind for mutant in result.survivors)
     yield from (f"  {made[kind] - lost[kind]:4} of {made[kind]:3}  {kind}" for kind in made)
+    for mutant, name in result.killed.items():
+        if name == "unsupported":
+            yield f"mutant {mutant.number} of {mutant.original}.jinja, {mutant.kind}: unsupported\n{mutant.difference}"
     for mutant in result.survivors:
-        differs = result.proof.differs.get(mutant.number)
-        verdict = "MISSED" if differs else f"equivalent: identical on {result.proof.renderings:,} renderings"
-        yield f"mutant {mutant.number} of {mutant.original}.jinja, {mutant.kind}: {verdict}"
-        yield mutant.difference
-        if differs:
-            yield f"      {differs}"
-    yield f"{len(result.missed)} missed, {len(result.survivors) - len(result.missed)} equivalent"
+        shown = ""
+        if mutant.number in result.proof.differs:
+            verdict, shown = "MISSED", result.proof.differs[mutant.number]
+        elif mutant.number in result.proof.beyond:
+            verdict, shown = "differs only beyond what the original knows", result.proof.beyond[mutant.number]
+        else:
+            verdict = f"equivalent: identical on {result.proof.renderings:,} renderings"
+        yield f"mutant {mutant.number} of {mutant.original}.jinja, {mutant.kind}: {verdict}\n{mutant.difference}"
+        if shown:
+            yield f"      {shown}"
+    yield f"{len(result.missed)} missed, {len(result.survivors) - len(result.missed)} proved"
 
 
 def main() -> int:
@@ -448,6 +458,8 @@ def main() -> int:
     parser.add_argument("--proof", type=int, default=20_000, help="conversations on which survivors are compared")
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
+    for name, source in SOURCES.items():
+        assert hunt(Mutant(0, name, "none", source)) is None, f"{name}.jinja differs from itself"
     result = run(
         options.mutants,
         options.seed,
