@@ -24,7 +24,7 @@ from template_checks.checks import get_checks
 from template_checks.config import TargetConfig
 from template_checks.drawing import fixed, own_strings
 from template_checks.errors import ArtefactError
-from template_checks.findings import Event, Finding, Outcome, Progress
+from template_checks.findings import Event, Finding, Outcome
 from template_checks.profiles import Profile
 from template_checks.search import Search, plan
 from template_checks.target import build_target, opened
@@ -108,13 +108,11 @@ def _alarms(events: list[Event]) -> Iterator[str]:
     """What is found about the other renderer and not about the reference, what broke, and what was never compared."""
     known = {_key(event) for event in events if isinstance(event, Finding) and event.item.renderer == REFERENCE}
     for event in events:
-        if isinstance(event, Progress) or event.item.renderer != OTHER:
-            continue
-        if isinstance(event, Finding) and _key(event) not in known:
+        if isinstance(event, Outcome) and (event.outcome == "error" or _compared_nothing(event)):
+            yield f"{event.item.id}: {event.outcome}, {event.reason}"
+        elif isinstance(event, Finding) and event.item.renderer == OTHER and _key(event) not in known:
             shown = event.mismatch.conversation.to_data() if event.mismatch.conversation else "no conversation"
             yield f"{event.item.id}, {event.mismatch.severity}: {event.mismatch.summary} — {shown}"
-        elif isinstance(event, Outcome) and (event.outcome == "error" or _compared_nothing(event)):
-            yield f"{event.item.id}: {event.outcome}, {event.reason}"
 
 
 def _key(finding: Finding) -> tuple[object, ...]:

@@ -281,7 +281,7 @@ def target_of(original: str, source: str) -> Target:
 
 
 def hunt(mutant: Mutant) -> str | None:
-    """What notices the mutant: a check's name, `error`, `unsupported`; None where nothing does."""
+    """What notices the mutant: a check's name, `error`, `unsupported`, `refused`; None where nothing does."""
     target = target_of(mutant.original, mutant.source)
     found: list[Finding] = []
     outcomes: dict[tuple[str, str | None, str | None], Outcome] = {}
@@ -306,7 +306,9 @@ def hunt(mutant: Mutant) -> str | None:
         original = outcomes.get((check, purpose, ORIGINAL))
         if renderer == MUTANT and (original is None or original.outcome != outcome.outcome):
             names.add(outcome.outcome)
-    return next((name for name in ("error", "unsupported") if name in names), None)
+        if renderer == MUTANT and outcome.refused:  # said beside a pass
+            names.add("refused")
+    return next((name for name in ("error", "unsupported", "refused") if name in names), None)
 
 
 # Proving

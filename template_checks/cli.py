@@ -82,6 +82,14 @@ def main() -> None:
     """
 
 
+def _print_schema(ctx: click.Context, _option: click.Parameter, given: bool) -> None:
+    if given:
+        from template_checks.record_schema import SCHEMA
+
+        click.echo(json.dumps(SCHEMA, indent=2))
+        ctx.exit()
+
+
 def _config_options(function: F) -> F:
     function = click.option("--offline", is_flag=True, help="Refuse to fetch anything.")(function)
     function = click.option("--target", "-t", "targets", multiple=True, help="Only this target (repeatable).")(function)
@@ -166,6 +174,14 @@ def _read_conversation(text: str) -> Conversation:
     help="json prints the record (NDJSON) and nothing else.",
 )
 @click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="Also write the record to this file.")
+@click.option(
+    "--schema",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_schema,
+    help="Print the JSON Schema of the record's lines, and end.",
+)
 def run(
     toml: Path | None,
     example: str | None,
@@ -182,10 +198,10 @@ def run(
     from template_checks.front import run_and_show
     from template_checks.profiles import get_profile
 
-    selected = get_checks(checks)
+    get_checks(checks)  # an unknown one is said before anything is loaded
     chosen, used_seed = get_profile(profile, seed)
     config, path, words = _load(toml, example, targets)
-    return run_and_show(config, path, words, selected, chosen, used_seed, targets, form, record, offline=offline)
+    return run_and_show(config, path, words, checks, chosen, used_seed, targets, form, record, offline=offline)
 
 
 @main.command(epilog="""Example: template-checks diff chat_template web_ui '[{"role": "user", "content": "hi"}]'""")
@@ -317,6 +333,103 @@ def museum(ids: tuple[str, ...], seeds: int, form: str) -> int:
     from template_checks.front import visit_museum
 
     return visit_museum(ids, seeds, form)
+
+
+@main.command(epilog="Example: template-checks signoff --example internlm2-repaired\n\n" + _EPILOG)
+@_config_options
+@click.option("--seed", type=int, help="Seed of the drawn conversations.")
+@click.option("--profile", "-p", default="signoff", show_default=True, help="How much to look at.")
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="signoff.ndjson",
+    show_default=True,
+    help="Where the record goes.",
+)
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="signoff.html",
+    show_default=True,
+    help="Where the report goes.",
+)
+@click.option(
+    "--sign", "key", type=click.Path(path_type=Path, dir_okay=False), help="Sign the record with this SSH key."
+)
+def signoff(
+    toml: Path | None,
+    example: str | None,
+    targets: tuple[str, ...],
+    offline: bool,
+    seed: int | None,
+    profile: str,
+    record: Path,
+    html: Path,
+    key: Path | None,
+) -> int:
+    """Run thoroughly, and leave a record and an HTML report: the document a deployment waits for.
+
+    Refused where something blocks, broke, or is required and was not exercised.
+    """
+    from template_checks.documents import sign_off
+    from template_checks.profiles import get_profile
+
+    chosen, used_seed = get_profile(profile, seed)
+    config, path, words = _load(toml, example, targets)
+    return sign_off(config, path, words, chosen, used_seed, targets, record, html, key, offline=offline)
+
+
+@main.command(epilog="Example: template-checks verify signoff.ndjson --rerun")
+@click.argument("record", type=click.Path(path_type=Path))
+@click.option("--rerun", is_flag=True, help="Repeat the run with its seed, and compare how everything ends.")
+@click.option("--config", "toml", type=click.Path(path_type=Path), help="The configuration, if it lies elsewhere now.")
+@click.option(
+    "--signers",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Check the signature by this allowed_signers file.",
+)
+@click.option("--identity", help="Who has to have signed.")
+@click.option("--offline", is_flag=True, help="Refuse to fetch anything.")
+def verify(
+    record: Path, rerun: bool, toml: Path | None, signers: Path | None, identity: str | None, offline: bool
+) -> int:
+    """Say which artefacts of RECORD are no longer what they were; exits with 1 where one is not."""
+    from template_checks.documents import verify_record
+
+    def load(words: list[str]) -> tuple[Config, Path, list[str]]:
+        if toml is None and words[:1] == ["--example"]:
+            return _load(None, words[1], ())
+        return _load(toml or Path(words[0]), None, ())
+
+    return verify_record(record, load, signers, identity, rerun=rerun, offline=offline)
+
+
+@main.command(epilog="Example: template-checks report signoff.ndjson --format html --output report.html")
+@click.argument("record", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["terminal", "html", "markdown", "junit", "github", "badge", "json"]),
+    default="terminal",
+    show_default=True,
+    help="Which view.",
+)
+@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
+def report(record: Path, form: str, output: Path | None) -> int:
+    """Show a RECORD that a run has written. Shows what the record says, and computes nothing."""
+    from template_checks.documents import write_report
+
+    return write_report(record, form, output)
+
+
+@main.command(epilog="Example: template-checks compare last-week.ndjson today.ndjson")
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+def compare(old: Path, new: Path) -> int:
+    """Say which findings appeared, disappeared or stayed; exits with 1 if a blocking one appeared."""
+    from template_checks.documents import show_compared
+
+    return show_compared(old, new)
 
 
 @main.command(epilog="Example: template-checks checks same-tokens")

@@ -24,6 +24,9 @@ else:
 FILE_NAME = "template-checks.toml"
 
 
+REQUIRED = ("same-text", "same-tokens", "content-verbatim", "stop-after-answer", "stop-served", "prefix-stable")
+"""What the question is about: the same tokens in training and serving, and the stop."""
+
 _ENTRY = "accepted_entry"
 """Type of the errors below: their text is a sentence of ours."""
 
@@ -120,6 +123,9 @@ class TargetConfig(BaseModel):
     stops: tuple[int | str, ...] = Field((), description="stop tokens, by id or by the string of one token")
     stop_strings: tuple[str, ...] = Field((), description="stop strings that the server finds in text")
     conversations: str | None = Field(None, description="JSON Lines file of conversations that are always examined")
+    required: tuple[str, ...] = Field(
+        REQUIRED, description="checks that a sign-off must have exercised, where they apply"
+    )
     accepted: Annotated[tuple[Accepted, ...], AfterValidator(_once_each)] = Field(
         (), description="mismatches accepted on purpose"
     )

@@ -59,7 +59,8 @@ class Outcome:
 
     `examples` counts the prefixes that exercised the check, `blocking` the findings that decide the exit code,
     `accepted` those that are accepted on purpose, by `entries`. `more` counts further mismatches with the cause and the
-    place of a finding: they were seen, and not shrunk.
+    place of a finding: they were seen, and not shrunk. `refused` counts prefixes that the renderer did not
+    express, and the reference did.
     """
 
     target: str
@@ -72,6 +73,7 @@ class Outcome:
     accepted: int = 0
     entries: tuple[Accepted, ...] = ()
     more: int = 0
+    refused: int = 0
 
 
 @dataclass(frozen=True)

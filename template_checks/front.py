@@ -25,7 +25,7 @@ from template_checks.fingerprint import fingerprint
 from template_checks.museum import Seen, exhibits, look_at
 from template_checks.origins import locate
 from template_checks.profiles import Profile
-from template_checks.record import Line, display_tokens, finding_line
+from template_checks.record import Line, Request, display_tokens, finding_line
 from template_checks.renderers import catalogue
 from template_checks.rendering import IGNORE_INDEX, Rendering
 from template_checks.runner import Run
@@ -43,7 +43,7 @@ def run_and_show(
     config: Config,
     path: Path,
     words: list[str],
-    checks: list[Check],
+    checks: tuple[str, ...],
     profile: Profile,
     seed: int,
     targets: tuple[str, ...],
@@ -51,20 +51,27 @@ def run_and_show(
     record: Path | None,
     *,
     offline: bool,
+    sign_off: bool = False,
+    keep: Callable[[Line], None] = lambda _line: None,
 ) -> int:
-    """Run, write the record as it comes, show it; returns the exit code."""
+    """Run, write the record as it comes, show it; returns the exit code.
+
+    `form` is text, json or none; `keep` receives every line too.
+    """
     lines: list[Line] = []
-    with _record_file(record) as keep, _progress(quiet=form == "json") as progress:
+    with _record_file(record) as write_line, _progress(quiet=form == "json") as progress:
 
         def write(line: Line) -> None:
             text = json.dumps(line, ensure_ascii=True)
-            keep(text)
+            write_line(text)
+            keep(line)
             if form == "json":
                 print(text, flush=True)
             lines.append(line)
 
         store = Store(Path.cwd(), words)
-        run = Run(config, path.parent, str(path), checks, profile, seed, store, write, progress, targets, offline)
+        request = Request(tuple(words), path, checks, targets)
+        run = Run(config, request, profile, seed, store, write, progress, offline, sign_off)
         code = run.execute()
     if form == "text":
         show(lines, make_console())
@@ -98,10 +105,14 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
     if quiet or not console.is_terminal:
         yield lambda _progress: None
         return
+    begin = time.monotonic()
     with console.status("starting") as status:
 
         def progress(event: Progress) -> None:
-            status.update(f"{event.target}: {event.conversations} conversations, {event.findings} findings")
+            rate = event.conversations / max(time.monotonic() - begin, 0.001)
+            status.update(
+                f"{event.target}: {event.conversations} conversations, {rate:.0f} a second, {event.findings} findings"
+            )
 
         yield progress
 

@@ -74,9 +74,8 @@ def _on_alarm(_signal: int, _frame: FrameType | None) -> None:
     raise TimeLimitError(f"the template ran longer than {SECONDS:g} s and was stopped")
 
 
-@cache
 def _memory_limits() -> tuple[tuple[int, int], tuple[int, int]] | None:
-    """The limits of private memory as they are and as the body gets them, from what the process uses at first."""
+    """The limits of private memory as they are and as the body gets them: so much more than the process uses now."""
     if resource is None or sys.platform != "linux":
         return None
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
@@ -86,8 +85,5 @@ def _memory_limits() -> tuple[tuple[int, int], tuple[int, int]] | None:
 
 
 def _data_in_use() -> int:
-    """Private writable memory of this process in bytes."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmData:"):
-            return int(line.split()[1]) * 1024
-    return 0
+    """Private writable memory of this process in bytes, its stack included; quick, since it is read every time."""
+    return int(Path("/proc/self/statm").read_bytes().split()[5]) * resource.getpagesize()

@@ -1,22 +1,30 @@
-"""The record of a run: NDJSON lines of kind header, finding, outcome and footer. Every report is a view of it."""
+"""The record of a run: NDJSON lines of kind header, finding, outcome, coverage and footer.
+
+Every report is a view of it. `record_schema.py` describes the lines as JSON Schema.
+"""
 
 from __future__ import annotations
 
 import platform
 import re
+import subprocess
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from template_checks import __version__
+from template_checks.cache import sha256_file
 from template_checks.causes import Cause
 from template_checks.checks import Mismatch
 from template_checks.config import Accepted
+from template_checks.coverage import CONTENTS, Coverage
 from template_checks.divergence.alignment import text_under
 from template_checks.findings import Finding, Outcome
 from template_checks.ledger import Judged
 from template_checks.profiles import Profile
-from template_checks.rendering import Rendering
-from template_checks.target import Target
+from template_checks.rendering import Artefact, Rendering, Stop
+from template_checks.target import Target, resolve
 from template_checks.tokenizer import Tokenizer
 from template_checks.visible import visible
 
@@ -28,12 +36,29 @@ VERSION = 1
 _BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")
 
 
-def header(targets: list[Target], failed: dict[str, str], profile: Profile, seed: int, started: str) -> Line:
+@dataclass(frozen=True)
+class Request:
+    """What a run was asked to do, so that it can be done again.
+
+    `words` name the configuration on the command line, `config` is its file, `checks` and `targets` are those that
+    were selected, none for all.
+    """
+
+    words: tuple[str, ...]
+    config: Path
+    checks: tuple[str, ...]
+    targets: tuple[str, ...]
+
+
+def header(
+    targets: list[Target], failed: dict[str, str], request: Request, profile: Profile, seed: int, started: str
+) -> Line:
     """What the run is made of.
 
     Args:
         targets: those that could be built.
         failed: those that could not, and why.
+        request: what was asked for.
         profile: how much is looked at.
         seed: of the drawn conversations.
         started: ISO 8601 time.
@@ -41,18 +66,23 @@ def header(targets: list[Target], failed: dict[str, str], profile: Profile, seed
     return {
         "kind": "header",
         "record": VERSION,
-        "versions": {"template-checks": __version__, "python": platform.python_version(), **_versions()},
+        "versions": versions(),
+        "config": {"arguments": list(request.words), **_artefact(_config_artefact(request), request.config.parent)},
+        "git": git_commit(request.config.parent),
+        "checks": list(request.checks),
+        "selected_targets": list(request.targets),
         "profile": profile.name,
         "draws": profile.draws,
         "seed": seed,
         "started": started,
-        "targets": {target.name: _target(target) for target in targets},
+        "targets": {target.name: _target(target, request.config.parent) for target in targets},
         "failed": failed,
     }
 
 
-def _versions() -> dict[str, str]:
-    found = {}
+def versions() -> dict[str, str]:
+    """Of this package, of Python and of what results depend on."""
+    found = {"template-checks": __version__, "python": platform.python_version()}
     for package in ("transformers", "tokenizers", "jinja2", "hypothesis"):
         try:
             found[package] = version(package)
@@ -61,19 +91,75 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _target(target: Target) -> Line:
+def git_commit(folder: Path) -> Line | None:
+    """The commit that is checked out, and whether files differ from it; None where git knows of none."""
+    git = ["git", "-C", str(folder)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
+        changes = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit.stdout.strip(), "changed": bool(changes.stdout.strip())}
+
+
+def _config_artefact(request: Request) -> Artefact:
+    return Artefact(request.config.name, sha256_file(request.config), request.config)
+
+
+def _artefact(artefact: Artefact, folder: Path) -> Line:
+    """With its path relative to the configuration, if it lies beside or below it."""
+    path = None
+    if artefact.path is not None:
+        full, base = artefact.path.resolve(), folder.resolve()
+        path = full.relative_to(base).as_posix() if full.is_relative_to(base) else str(full)
+    return {"name": artefact.name, "sha256": artefact.sha256, "path": path}
+
+
+def _stops(target: Target) -> list[Line]:
+    """Every stop: who teaches it, who halts on it, what else is configured."""
+    found: list[tuple[str, str | None, Stop]] = []
+    for name, renderer in target.renderers.items():
+        found += [("taught", name, stop) for stop in renderer.taught]
+        found += [("served", name, stop) for stop in (renderer.served.stops if renderer.served else ())]
+    known = {stop for _, _, stop in found}
+    found += [("configured", None, stop) for stop in target.configured_stops() if stop not in known]
+    return [
+        {
+            "role": role,
+            "renderer": renderer,
+            "text": _stop_text(stop, target.tokenizer),
+            "id": resolve(stop, target.tokenizer),
+            "source": stop.source,
+            "by_text": stop.by_text,
+        }
+        for role, renderer, stop in found
+    ]
+
+
+def _stop_text(stop: Stop, tokenizer: Tokenizer) -> str:
+    return visible(stop.text if stop.text is not None else tokenizer.token(stop.id or 0))
+
+
+def _target(target: Target, folder: Path) -> Line:
     return {
         "tokenizer": target.tokenizer.source,
         "reference": target.config.reference,
         "system": target.config.system,
-        "artefacts": [{"name": a.name, "sha256": a.sha256} for a in target.artefacts],
+        "artefacts": [_artefact(artefact, folder) for artefact in target.artefacts],
+        "stops": _stops(target),
         "repairs": list(target.tokenizer.repairs),
         "notes": list(target.tokenizer.notes),
         "renderers": {
             name: {
                 "type": renderer.type,
                 "purposes": sorted(renderer.purposes),
-                "artefacts": [{"name": a.name, "sha256": a.sha256} for a in renderer.artefacts],
+                "artefacts": [_artefact(artefact, folder) for artefact in renderer.artefacts],
                 "notes": list(renderer.notes),
                 "facts": renderer.describe(),
             }
@@ -149,7 +235,23 @@ def outcome_line(outcome: Outcome) -> Line:
         "blocking": outcome.blocking,
         "accepted": outcome.accepted,
         "more": outcome.more,
+        "refused": outcome.refused,
         "entries": [{"fingerprint": entry.fingerprint, **_entry(entry, entry.said)} for entry in outcome.entries],
+    }
+
+
+def coverage_line(target: str, coverage: Coverage) -> Line:
+    """What the conversations of one target covered."""
+    return {
+        "kind": "coverage",
+        "target": target,
+        "conversations": coverage.conversations,
+        "prefixes": {purpose: coverage.prefixes[purpose] for purpose in ("train", "generate")},
+        "roles": dict(coverage.roles.most_common()),
+        "turns": {str(turns): coverage.turns[turns] for turns in sorted(coverage.turns)},
+        "contents": {kind: coverage.contents[kind] for kind in CONTENTS},
+        "scripts": dict(coverage.scripts.most_common()),
+        "features": dict(sorted(coverage.features.items())),
     }
 
 

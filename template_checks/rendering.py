@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 IGNORE_INDEX = -100
@@ -199,7 +200,8 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """A file or text a result depends on."""
+    """A file or text a result depends on; `path` is where the file lies, None for a text."""
 
     name: str
     sha256: str
+    path: Path | None = None

@@ -11,18 +11,32 @@ from typing import Any
 from template_checks.errors import RenderError
 from template_checks.rendering import IGNORE_INDEX, ContentSpan, Encoded, Piece, Rendering
 
-_KEYS = ("text", "ids", "input_ids", "labels")
+_KEYS = ("text", "ids", "input_ids", "labels", "pieces")
 _OTHER_KEYS = frozenset({"attention_mask", "token_type_ids", "position_ids", "special_tokens_mask"})
-_EXPECTED = "text, a list of ids, (ids, labels), or a dict with text, ids, labels"
+_EXPECTED = "text, a list of ids, (ids, labels), or a dict with text, ids, labels, or with pieces"
+
+Part = tuple[str | tuple[int, ...], bool | None]
+"""What is tokenized on its own, or ids that are put in between; and whether loss is computed on it, if known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """At least one of text and ids; labels only where there are ids, or a text whose ids they fit."""
+    """At least one of text and ids; labels only where there are ids, or a text whose ids they fit.
+
+    Where the function tokenizes in pieces, `pieces` are these, and `text` is their text.
+    """
 
     text: str | None = None
     ids: tuple[int, ...] | None = None
     labels: tuple[int, ...] | None = None
+    pieces: tuple[Part, ...] | None = None
+
+    @property
+    def labelled(self) -> bool:
+        """Does it say what loss is computed on?"""
+        if self.pieces is not None:
+            return all(supervised is not None for _, supervised in self.pieces)
+        return self.labels is not None
 
 
 @dataclass(frozen=True)
@@ -57,6 +71,8 @@ def _from_mapping(value: Mapping[Any, Any]) -> Returned:
     unknown = [key for key in value if key not in _KEYS and key not in _OTHER_KEYS]
     if unknown:
         raise RenderError(f"the function returned a dict with the key {unknown[0]!r}; expected {_EXPECTED}")
+    if "pieces" in value:
+        return _from_pieces(value)
     if "ids" in value and "input_ids" in value:
         raise RenderError("the function returned both `ids` and `input_ids`")
     text = value.get("text")
@@ -68,6 +84,25 @@ def _from_mapping(value: Mapping[Any, Any]) -> Returned:
         raise RenderError("the function returned a dict with neither `text` nor `ids`")
     labels = value.get("labels")
     return _checked(text, ids, None if labels is None else _ids(labels, "labels"))
+
+
+def _from_pieces(value: Mapping[Any, Any]) -> Returned:
+    others = [key for key in ("text", "ids", "input_ids", "labels") if value.get(key) is not None]
+    if others:
+        raise RenderError(f"the function returned both `pieces` and `{others[0]}`")
+    if not isinstance(value["pieces"], list | tuple):
+        raise RenderError(f"`pieces` must be a list, not {type(value['pieces']).__name__}")
+    parts = tuple(_part(item, number) for number, item in enumerate(value["pieces"], start=1))
+    return Returned(text="".join(what for what, _ in parts if isinstance(what, str)), pieces=parts)
+
+
+def _part(item: Any, number: int) -> Part:
+    supervised: bool | None = None
+    if isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[1], bool):
+        item, supervised = item
+    if isinstance(item, str):
+        return item, supervised
+    return _ids(item, f"piece {number}"), supervised
 
 
 def _checked(text: str | None, ids: tuple[int, ...] | None, labels: tuple[int, ...] | None) -> Returned:

@@ -7,14 +7,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
 
-from template_checks.checks import Check
+from template_checks.checks import get_checks
 from template_checks.config import Config
 from template_checks.errors import TemplateChecksError, UsageError
 from template_checks.findings import Event, Finding, Outcome, Progress
 from template_checks.profiles import Profile
-from template_checks.record import Line, finding_line, header, ledger_line, outcome_line
+from template_checks.record import Line, Request, coverage_line, finding_line, header, ledger_line, outcome_line
 from template_checks.search import Search, plan
 from template_checks.store import Store
 from template_checks.target import Target, build_target
@@ -26,20 +25,20 @@ OUTCOMES = ("pass", "mismatch", "accepted", "error", "unsupported", "not-exercis
 class Run:
     """What to run and where its lines go.
 
+    `sign_off` asks for more: what is required must have been tested.
     `write` receives every line of the record as it comes; `progress` gets signs of life, which are no part of it.
     """
 
     config: Config
-    folder: Path
-    where: str
-    checks: list[Check]
+    request: Request
     profile: Profile
     seed: int
     store: Store
     write: Callable[[Line], None]
     progress: Callable[[Progress], None] = lambda _progress: None
-    targets: tuple[str, ...] = ()
     offline: bool = False
+    sign_off: bool = False
+    outcomes: list[Outcome] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     blocking: int = 0
     advisory: int = 0
@@ -62,7 +61,7 @@ class Run:
         targets = self._build()
         try:
             now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-            self.write(header(targets, self.failed, self.profile, self.seed, now))
+            self.write(header(targets, self.failed, self.request, self.profile, self.seed, now))
             for target in targets:
                 if not self.interrupted:
                     self._search(target)
@@ -74,12 +73,13 @@ class Run:
         return code
 
     def _build(self) -> list[Target]:
-        names = self.targets or tuple(self.config.target)
-        built = []
+        names = self.request.targets or tuple(self.config.target)
+        built, folder = [], self.request.config.parent
         for name in names:
+            get_checks(self.config.target[name].required)
             try:
                 built.append(
-                    build_target(name, self.config.target[name], self.folder, self.where, offline=self.offline)
+                    build_target(name, self.config.target[name], folder, str(self.request.config), offline=self.offline)
                 )
             except UsageError:
                 raise
@@ -95,6 +95,7 @@ class Run:
                 self.progress(event)
             elif isinstance(event, Outcome):
                 self.counts[event.outcome] += 1
+                self.outcomes.append(event)
                 self.planned.add(event.item.renderer is not None)
                 if event.examples:
                     self.exercised.add(event.item.renderer is not None)
@@ -103,11 +104,14 @@ class Run:
                 self._count(event)
                 self.write(finding_line(event, target.tokenizer, f"template-checks replay {event.fingerprint}"))
 
-        search = Search(target, plan(target, self.checks), self.profile, self.seed, self.store, emit)
+        search = Search(
+            target, plan(target, get_checks(self.request.checks)), self.profile, self.seed, self.store, emit
+        )
         search.run()
         self.interrupted = search.interrupted
+        self.write(coverage_line(target.name, search.coverage))
         for judged in search.judged():
-            self.ledger.append(ledger_line(target.name, judged, Path(self.where).name))
+            self.ledger.append(ledger_line(target.name, judged, self.request.config.name))
             self.stale += judged.stale
 
     def _count(self, finding: Finding) -> None:
@@ -129,11 +133,42 @@ class Run:
             return 1
         if self.stale:
             return 2
-        return 3 if self.counts["error"] or self.failed or self._nothing_tested else 0
+        if self.counts["error"] or self.failed or self._nothing_tested or self._never_rendered():
+            return 3
+        return 3 if self.sign_off and self.refusals() else 0
+
+    def refusals(self) -> list[str]:
+        """Why this run is no ground for a sign-off: what is wrong, what broke, what is required and was not tested."""
+        reasons = [f"target {name} could not be built: {reason}" for name, reason in self.failed.items()]
+        if self.interrupted:
+            reasons.append("the run was interrupted")
+        if self.blocking:
+            reasons.append(_several(self.blocking, "blocking mismatch", "blocking mismatches"))
+        if self.stale:
+            reasons.append(_several(self.stale, "stale accepted entry", "stale accepted entries"))
+        for outcome in self.outcomes:
+            required = outcome.item.check.name in self.config.target[outcome.target].required
+            if outcome.outcome == "error" or (required and outcome.outcome == "not-exercised"):
+                name = f"{outcome.target}: {outcome.item.id}" if len(self.config.target) > 1 else outcome.item.id
+                reasons.append(f"{name} ended as {outcome.outcome}: {outcome.reason}")
+        reasons += self._never_rendered()
+        if self._nothing_tested:
+            reasons.append("nothing was tested")
+        return reasons
 
     @property
     def _nothing_tested(self) -> bool:
         return not self.exercised or (True in self.planned and True not in self.exercised)
+
+    def _never_rendered(self) -> list[str]:
+        """Renderers that refused whatever the reference rendered for a purpose: nothing is known of them."""
+        tested = {_side(outcome) for outcome in self.outcomes if outcome.examples}
+        refusing = {_side(outcome): outcome for outcome in self.outcomes if outcome.refused}
+        return [
+            f"{outcome.item.renderer} ({outcome.item.purpose}) rendered nothing: {outcome.reason}"
+            for side, outcome in refusing.items()
+            if side not in tested
+        ]
 
     def _footer(self, seconds: float, code: int) -> Line:
         return {
@@ -146,6 +181,7 @@ class Run:
             "ledger": self.ledger,
             "interrupted": self.interrupted,
             "verdict": self._verdict(),
+            "signoff": {"granted": not self.refusals(), "refused": self.refusals()} if self.sign_off else None,
             "exit_code": code,
             "seconds": seconds,
         }
@@ -167,6 +203,7 @@ class Run:
             parts.append(f"{self.counts['not-exercised']} not exercised")
         if self.counts["unsupported"]:
             parts.append(f"{self.counts['unsupported']} unsupported")
+        parts += self._never_rendered()
         if self._nothing_tested:
             parts.append("no renderer was tested" if self.exercised else "nothing was tested")
         if self.accepted:
@@ -174,6 +211,10 @@ class Run:
         if not parts:
             return "clean"
         return ("not clean: " if self.exit_code() else "holds: ") + ", ".join(parts)
+
+
+def _side(outcome: Outcome) -> tuple[str, str | None, str | None]:
+    return outcome.target, outcome.item.renderer, outcome.item.purpose
 
 
 def _several(count: int, one: str, many: str) -> str:

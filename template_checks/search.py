@@ -12,6 +12,7 @@ from functools import cached_property
 from template_checks.causes import Cause
 from template_checks.checks import Check, Mismatch, NotExercised, Severity, Verdict, get_checks
 from template_checks.conversation import Conversation
+from template_checks.coverage import Coverage
 from template_checks.drawing import draw, fixed, own_strings
 from template_checks.errors import RenderError
 from template_checks.exchange import Case, Exchange
@@ -58,6 +59,7 @@ class _Tally:
     exercised: int = 0
     not_exercised: str | None = None
     unsupported: str | None = None
+    refused: int = 0
     error: str | None = None
     findings: dict[str, Finding] = field(default_factory=dict)
     kinds: Counter[tuple[Severity, Cause, tuple[str, ...]]] = field(default_factory=Counter)
@@ -113,6 +115,7 @@ class Search:
         self._accepted = {entry.fingerprint for entry in target.config.accepted}
         self._broke: dict[tuple[str, str], str] = {}
         self._seen: set[Conversation] = set()
+        self.coverage = Coverage(target.tokenizer)
 
     def run(self) -> None:
         """Examine everything; an interrupt (Ctrl-C) ends the search, and what was found so far counts."""
@@ -162,6 +165,7 @@ class Search:
         self.examined += 1
         thorough = self.examined <= _THOROUGH or self.examined % _SPARSE == 0
         new = {length for length, prefix in exchange.prefixes.items() if prefix not in self._seen}
+        self.coverage.add(conversation, [exchange.prefixes[length] for length in new])
         for item, tally in self._case_items:
             assert item.renderer is not None
             assert item.purpose is not None
@@ -187,6 +191,8 @@ class Search:
                 tally.error = self._explain_error(case, result)
         else:
             tally.unsupported = tally.unsupported or str(result)
+            knows = case.conversation.features <= self.target.renderers[case.renderer].features
+            tally.refused += knows and case.reference is not None
 
     def _note(self, item: Item, tally: _Tally, verdict: Verdict, case: Case | None) -> None:
         if isinstance(verdict, NotExercised):
@@ -272,6 +278,8 @@ class Search:
             name, reason = "accepted", "; ".join(entry.said for entry in entries)
         elif tally.exercised:
             name = "pass"
+            if tally.refused:
+                reason = f"{tally.refused} refused that the reference renders: {tally.unsupported}"
         elif tally.unsupported and not tally.not_exercised:
             name, reason = "unsupported", tally.unsupported
         else:
@@ -279,7 +287,17 @@ class Search:
         blocking = sum(finding.blocking for finding in tally.findings.values())
         marks = tuple(tally.findings)
         return Outcome(
-            self.target.name, item, name, tally.exercised, reason, marks, blocking, len(entries), entries, tally.more
+            self.target.name,
+            item,
+            name,
+            tally.exercised,
+            reason,
+            marks,
+            blocking,
+            len(entries),
+            entries,
+            tally.more,
+            tally.refused,
         )
 
 

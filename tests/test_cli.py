@@ -110,7 +110,7 @@ def test_json_is_the_record_and_nothing_else(cli: Cli) -> None:
     kinds = [line["kind"] for line in lines]
     assert kinds[0] == "header"
     assert kinds[-1] == "footer"
-    assert set(kinds) == {"header", "finding", "outcome", "footer"}
+    assert set(kinds) == {"header", "finding", "outcome", "coverage", "footer"}
     assert kinds.count("header") == kinds.count("footer") == 1
     assert lines[-1]["exit_code"] == ended.code == 1
     assert ended.err == ""

@@ -67,6 +67,22 @@ def test_text_is_tokenized_without_special_tokens_and_located(make: Make, tokeni
     assert [rendering.text[span.start : span.end] for span in rendering.contents] == ["hi", "yo"]
 
 
+def test_pieces_are_tokenized_each_on_its_own(make: Make, tokenizer: Tokenizer) -> None:
+    body = "return {'pieces': [([1], False), ('<|im_start|>\\n', False), (messages[-1]['content'] + '\\n', True)]}"
+    rendering = make.body(body, labels=True).render(Conversation.of(("user", "hi"), ("assistant", "\n")), "train")
+    assert rendering.text == "<|im_start|>\n\n\n"
+    parts = [tokenizer.encode("<|im_start|>\n").ids, tokenizer.encode("\n\n").ids]
+    assert rendering.ids == (1, *parts[0], *parts[1])
+    assert rendering.labels == (-100, *[-100] * len(parts[0]), *parts[1])
+    assert rendering.seams == {len("<|im_start|>\n")}
+    assert [(span.message, span.start, span.end) for span in rendering.contents or ()] == [(1, 13, 14)]
+
+
+def test_pieces_without_labels(make: Make) -> None:
+    rendering = make.body("return {'pieces': ['a', 'b']}").render(ASKED, "generate")
+    assert (rendering.text, rendering.labels) == ("ab", None)
+
+
 def test_special_tokens_on_demand(make: Make, tokenizer: Tokenizer) -> None:
     rendering = make.body(JOIN, add_special_tokens=True).render(ASKED, "generate")
     assert rendering.ids == (0, *tokenizer.encode("<user>hi").ids)

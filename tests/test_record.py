@@ -81,7 +81,7 @@ def test_a_header_then_what_was_found_then_a_footer(printed: list[Line]) -> None
     kinds = [line["kind"] for line in printed]
     assert kinds[0] == "header"
     assert kinds[-1] == "footer"
-    assert set(kinds[1:-1]) == {"finding", "outcome"}
+    assert set(kinds[1:-1]) == {"finding", "outcome", "coverage"}
 
 
 def test_a_record_file_holds_what_json_prints(printed: list[Line], tmp_path: Path) -> None:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Literal
 
 from template_checks.causes import Cause
 from template_checks.conversation import Conversation, Feature, Purpose
+from template_checks.divergence.alignment import TokenRange
 from template_checks.errors import UsageError
 from template_checks.rendering import Rendering
 
 if TYPE_CHECKING:
     from template_checks.divergence import Difference
-    from template_checks.divergence.alignment import TokenRange
     from template_checks.exchange import Case
     from template_checks.renderers import Renderer
     from template_checks.target import Target
@@ -177,10 +177,11 @@ def seen_in(
         detail: see `Mismatch`.
         summary: one sentence.
         place: where, in words.
-        tokens: which tokens of the rendering.
+        tokens: which tokens of the rendering; what lies behind its end is cut off.
         severity: blocking unless said otherwise.
         scaffold: the scaffold at fault, by which the literal it comes from is found.
     """
+    length = len(case.rendering.ids)
     return Mismatch(
         severity,
         cause,
@@ -190,7 +191,7 @@ def seen_in(
         case.conversation,
         right=case.rendering,
         right_name=case.renderer,
-        actual=tokens,
+        actual=TokenRange(min(tokens.start, length), min(tokens.end, length)),
         window=scaffold,
         core=scaffold,
     )

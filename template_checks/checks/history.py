@@ -104,6 +104,8 @@ def _changed(
     if kind == "content":
         detail: tuple[str, ...] = ("content", case.conversation.messages[message].role)
         cause = Cause.STRIPPED_CONTENT if want in have or have in want else Cause.ALTERED_CONTENT
+        if marks_reasoning(core_have):  # typed into the answer, and taken for reasoning by the template
+            cause = Cause.REASONING_DROPPED
         place = f"inside message {message + 1}"
     else:
         detail = (f"{roles[message]} to {roles[message + 1]}", core_want, core_have)

@@ -56,7 +56,9 @@ class PythonRenderer(Renderer):
     It is called as `function(messages)`, or with those of `messages`, `purpose`, `add_generation_prompt`,
     `tokenizer` (the transformers tokenizer), `tools` and `continue_final_message` that it has parameters for.
     It returns one of: the text; a list of ids; `(ids, labels)`; a dict with `text`, `ids` (or `input_ids`),
-    `labels`. Messages are fresh dicts each time. It may raise `template_checks.errors.Unsupported` for
+    `labels`; or, where it tokenizes in pieces, a dict with `pieces`: texts that are tokenized each on its own and ids
+    that stand between them, each perhaps in a pair with whether loss is computed on it. Messages are fresh dicts each
+    time. It may raise `template_checks.errors.Unsupported` for
     conversations it cannot express.
 
     Raises:
@@ -82,7 +84,7 @@ class PythonRenderer(Renderer):
         self._function = self._find(module, options.function.rpartition(":")[2])
         self._arguments = accepted_arguments(self._function, self._place)
         if module.__file__ is not None and Path(module.__file__).is_file():
-            self.artefacts.append(Artefact(label, sha256_file(Path(module.__file__))))
+            self.artefacts.append(Artefact(label, sha256_file(Path(module.__file__)), Path(module.__file__)))
         self._scaffolds: dict[Purpose, Scaffolds] = {}
 
     def render(self, conversation: Conversation, purpose: Purpose) -> Rendering:
@@ -95,8 +97,11 @@ class PythonRenderer(Renderer):
         if purpose not in self.purposes:
             raise Unsupported(f"the function is not configured for {purpose}")
         returned = self._call(conversation, purpose)
-        if self.gives_labels and purpose == "train" and returned.labels is None:
+        if self.gives_labels and purpose == "train" and not returned.labelled:
             raise RenderError("labels = true, but the function returned no labels")
+        if returned.pieces is not None:
+            pieces = tuple(self._piece(what, supervised) for what, supervised in returned.pieces)
+            return Rendering(pieces, self._locate(conversation, purpose, returned.text or ""))
         if returned.text is None:
             return rendering_of_ids(returned.ids or (), returned.labels)
         encoded = self._encode(returned.text)
@@ -128,6 +133,12 @@ class PythonRenderer(Renderer):
             "arguments": list(self._arguments),
             "add_special_tokens": self.options.add_special_tokens,
         }
+
+    def _piece(self, what: str | tuple[int, ...], supervised: bool | None) -> Piece:
+        """Each piece is tokenized as it is: what a function puts around it, it says."""
+        if isinstance(what, str):
+            return Piece(what, self.tokenizer.encode(what), supervised)
+        return Piece("", Encoded(what), supervised)
 
     def _encode(self, text: str) -> Encoded:
         if self.options.add_special_tokens:

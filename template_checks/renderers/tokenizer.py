@@ -12,6 +12,7 @@ import jinja2.ext
 import jinja2.nodes
 from pydantic import Field
 
+from template_checks.cache import sha256_file
 from template_checks.conversation import Conversation, Feature, Purpose
 from template_checks.errors import ArtefactError, RenderError, Unsupported, UsageError
 from template_checks.layout import Scaffolds
@@ -58,7 +59,7 @@ class TokenizerRenderer(Renderer):
         # Labels only where the template says which tokens the assistant generates.
         self.gives_labels = re.search(_GENERATION_BLOCK, self.template) is not None
         self.masks_padding = options.masks_padding
-        self.artefacts = [Artefact(self.where, _sha256(self.template))]
+        self.artefacts = [self._artefact()]
         self._scaffolds: dict[Purpose, Scaffolds] = {}
         self._verified: set[Purpose] = set()
         self._endless: TimeLimitError | None = None
@@ -134,6 +135,12 @@ class TokenizerRenderer(Renderer):
         if own != ids:
             raise RenderError("apply_chat_template(tokenize=True) gives other ids than tokenizing its text")
         self._verified.add(purpose)
+
+    def _artefact(self) -> Artefact:
+        if self.options.chat_template is None:
+            return Artefact(self.where, _sha256(self.template))
+        path = self.context.folder / self.options.chat_template
+        return Artefact(self.where, sha256_file(path), path)
 
     def _find_template(self, options: TokenizerOptions, context: Context) -> tuple[str, str]:
         if options.chat_template is not None:

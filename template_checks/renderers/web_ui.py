@@ -64,7 +64,7 @@ class WebUIRenderer(Renderer):
         """Read the script and try its builder once."""
         super().__init__(name, options, context)
         self.script = Script.read(context.folder / options.script)
-        self.artefacts.append(Artefact(options.script, self.script.sha256))
+        self.artefacts.append(Artefact(options.script, self.script.sha256, context.folder / options.script))
         builder = find_builder(self.script, options.function)
         self._choices = Choices(options.session_key, options.system_key, options.roles, context.system)
         self.plan, self._sandbox = self._first_that_runs(builder)

@@ -123,7 +123,7 @@ class XTunerRenderer(Renderer):
             path = context.folder / options.config
             self._config = read_config(path, options.config, max_length=options.max_length)
             self.notes.extend(self._config.notes)
-            self.artefacts.append(Artefact(options.config, sha256_file(path)))
+            self.artefacts.append(Artefact(options.config, sha256_file(path), path))
             template, place = self._config.template, f"{options.config}:{self._config.line}"
         if isinstance(template, PromptTemplate):
             return template

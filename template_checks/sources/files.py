@@ -61,7 +61,7 @@ def artefacts(located: Located, trust_remote_code: bool) -> tuple[Artefact, ...]
         relative = path.relative_to(located.folder).as_posix()
         if relative != SUMS and any(fnmatch(relative, pattern) for pattern in wanted):
             try:
-                found.append(Artefact(f"{located.name}/{relative}", sha256_file(path)))
+                found.append(Artefact(f"{located.name}/{relative}", sha256_file(path), path))
             except OSError as error:
                 raise unreadable(path, error) from error
     return tuple(found)

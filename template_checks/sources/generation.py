@@ -43,4 +43,4 @@ def load_generation_config(
             where=f"{path}: eos_token_id",
         )
     stops = tuple(Stop(source=NAME, id=item) for item in dict.fromkeys(ids))
-    return stops, Artefact(path.name, sha256_file(path))
+    return stops, Artefact(path.name, sha256_file(path), path)

@@ -57,7 +57,7 @@ def load_tokenizer(
         if not path.is_file():
             raise ArtefactError("The chat template does not exist.", where=str(path))
         template = read_text(path)
-        files = (*files, Artefact(str(chat_template), sha256_file(path)))
+        files = (*files, Artefact(str(chat_template), sha256_file(path), path))
     hf, declared, repairs = _load(located, trust_remote_code, repair, offline)
     if template is not None:
         hf.chat_template = template

@@ -17,7 +17,9 @@ _TOKEN = 22
 
 
 @dataclass(frozen=True)
-class _Column:
+class Column:
+    """One token on both sides; `differs` where it is part of the difference."""
+
     number: str
     expected: str
     actual: str
@@ -25,6 +27,7 @@ class _Column:
 
     @property
     def width(self) -> int:
+        """In terminal cells."""
         return max(cell_len(self.number), cell_len(self.expected), cell_len(self.actual))
 
 
@@ -42,11 +45,12 @@ def strip_lines(finding: Line, width: int) -> list[str]:
     if not any(column.differs for column in columns):
         return [f"    {row.rstrip()}" for row in rows]
     marks = _row("", ["^" * c.width if c.differs else "" for c in columns], columns, margin)
-    rows.append(f"{marks.rstrip()} {_verb(finding)}")
+    rows.append(f"{marks.rstrip()} {verb(finding)}")
     return [f"    {row.rstrip()}" for row in rows]
 
 
-def _verb(finding: Line) -> str:
+def verb(finding: Line) -> str:
+    """What happened to the marked tokens, in a word."""
     if finding["expected_range"] is None:
         return "here"
     expected, actual = finding["expected_range"], finding["actual_range"]
@@ -55,42 +59,43 @@ def _verb(finding: Line) -> str:
     return "missing" if actual[0] == actual[1] else "replaced"
 
 
-def _row(name: str, cells: list[str], columns: list[_Column], margin: int) -> str:
+def _row(name: str, cells: list[str], columns: list[Column], margin: int) -> str:
     text = name + " " * (margin - cell_len(name))
     for cell, column in zip(cells, columns, strict=True):
         text += cell + " " * (column.width - cell_len(cell) + 3)
     return text
 
 
-def _fitting(finding: Line, room: int) -> list[_Column]:
+def _fitting(finding: Line, room: int) -> list[Column]:
     """Columns that fit: context gives way first, then the middle of a long difference."""
-    differing = _differing(finding)
+    middle = differing(finding)
     for before, after in ((2, 2), (2, 1), (1, 1), (1, 0), (0, 0)):
-        columns = _context(finding, -before) + differing + _context(finding, after)
+        columns = context(finding, -before) + middle + context(finding, after)
         if _width(columns) <= room:
             return columns
-    more = _Column(_MORE, _MORE, _MORE, True)
-    for kept in range(min(len(differing) - 1, 20), 1, -1):
-        shown = [*differing[: (kept + 1) // 2], more, *differing[len(differing) - kept // 2 :]]
+    more = Column(_MORE, _MORE, _MORE, True)
+    for kept in range(min(len(middle) - 1, 20), 1, -1):
+        shown = [*middle[: (kept + 1) // 2], more, *middle[len(middle) - kept // 2 :]]
         if _width(shown) <= room:
             return shown
-    return [differing[0], more] if len(differing) > 1 else differing
+    return [middle[0], more] if len(middle) > 1 else middle
 
 
-def _width(columns: list[_Column]) -> int:
+def _width(columns: list[Column]) -> int:
     return sum(column.width + 3 for column in columns)
 
 
-def _differing(finding: Line) -> list[_Column]:
+def differing(finding: Line) -> list[Column]:
+    """The tokens of the difference."""
     start, end = finding["actual_range"]
     columns = []
     if finding["expected_range"] is None:
-        return [_Column(str(n), "", _cell(finding, "actual", n), True) for n in range(start, end)]
+        return [Column(str(n), "", _cell(finding, "actual", n), True) for n in range(start, end)]
     first, last = finding["expected_range"]
     for offset in range(max(end - start, last - first)):
         number = str(start + offset) if start + offset < end else ""
         columns.append(
-            _Column(
+            Column(
                 number,
                 _cell(finding, "expected", first + offset) if first + offset < last else _GAP,
                 _cell(finding, "actual", start + offset) if start + offset < end else _GAP,
@@ -100,7 +105,7 @@ def _differing(finding: Line) -> list[_Column]:
     return columns
 
 
-def _context(finding: Line, count: int) -> list[_Column]:
+def context(finding: Line, count: int) -> list[Column]:
     """Columns before (negative) or after the difference."""
     start, end = finding["actual_range"]
     positions = range(start + count, start) if count < 0 else range(end, end + count)
@@ -113,7 +118,7 @@ def _context(finding: Line, count: int) -> list[_Column]:
             first, last = finding["expected_range"]
             other = first - (start - position) if count < 0 else last + (position - end)
             expected = _cell(finding, "expected", other) if 0 <= other < len(finding["expected_ids"]) else ""
-        columns.append(_Column(str(position), expected, _cell(finding, "actual", position), False))
+        columns.append(Column(str(position), expected, _cell(finding, "actual", position), False))
     return columns
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Iterable
 from typing import Any
@@ -58,10 +57,9 @@ def print_table(table: Table, console: Console) -> None:
 
 def text_of(group: list[Line]) -> str:
     """A group of findings as plain text of 80 columns."""
-    console = Console(file=io.StringIO(), highlight=False, soft_wrap=True, width=80, emoji=False)
-    show_finding(group, console)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+    from template_checks.views import printed  # which imports from here
+
+    return printed(lambda console: show_finding(group, console))
 
 
 def show(lines: Iterable[Line], console: Console) -> None:
@@ -247,10 +245,10 @@ def _show_matrix(target: str, renderers: list[str], outcomes: list[Line], consol
         if all(line["outcome"] == "unsupported" for line in rows):
             continue  # the notes below say it in one line
         if rows[0]["renderer"] is None:
-            table.add_row(Text(check), _sign(rows[0]))
+            table.add_row(Text(check), sign(rows[0]))
         else:
             cells = [
-                Text(" ").join(_sign(line) for line in rows if line["renderer"] == renderer) for renderer in renderers
+                Text(" ").join(sign(line) for line in rows if line["renderer"] == renderer) for renderer in renderers
             ]
             table.add_row(Text(check), *cells)
     print_table(table, console)
@@ -262,6 +260,12 @@ def _show_matrix(target: str, renderers: list[str], outcomes: list[Line], consol
                 notes.setdefault(line["reason"], []).append(line)
         for reason, lines in notes.items():
             _show_note(outcome, reason, lines, console)
+    refused: dict[str, list[Line]] = {}
+    for line in outcomes:
+        if line["outcome"] == "pass" and line["refused"]:
+            refused.setdefault(line["reason"], []).append(line)
+    for reason, lines in refused.items():
+        _show_note("refused", reason, lines, console)
     if any(line["reason"] for line in outcomes if line["outcome"] != "accepted"):
         console.print()
 
@@ -279,7 +283,7 @@ def _show_note(outcome: str, reason: str, lines: list[Line], console: Console) -
         console.print(Text(f"{outcome if number == 0 else '':<{indent}}{text}"))
 
 
-def _sign(line: Line) -> Text:
+def sign(line: Line) -> Text:
     """How an item ended: a sign, and how many findings of each kind it has."""
     text = Text(f"{line['purpose']} " if line["purpose"] else "")
     if line["outcome"] != "mismatch":

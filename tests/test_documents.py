@@ -1,0 +1,298 @@
+"""Sign-off, verification and signatures: what a record proves, and that it still does."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from click.testing import CliRunner, Result
+
+from template_checks.cli import main
+from template_checks.coverage import CONTENTS, Coverage, script
+from template_checks.examples import shipped_folder
+from template_checks.record_schema import SCHEMA
+from template_checks.report import read_record
+from template_checks.strategies import starters
+from tests.systems import embedded_tokenizer
+
+Line = dict[str, Any]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The repaired example as somebody's own project."""
+    examples = shipped_folder("examples")
+    folder = tmp_path / "project"
+    shutil.copytree(examples / "internlm2-repaired", folder)
+    shutil.copytree(examples / "internlm2" / "tokenizer", folder / "tokenizer")
+    file = folder / "template-checks.toml"
+    text = file.read_text(encoding="utf-8").replace("../internlm2/tokenizer", "tokenizer")
+    file.write_text(text, encoding="utf-8")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(main, list(words))
+
+
+def signed_off(*words: str) -> Result:
+    return call("signoff", "--profile", "ci", *words)
+
+
+def without(project: Path, *names: str) -> str:
+    """The configuration without some renderers."""
+    file = project / "template-checks.toml"
+    return "\n".join(
+        line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith(tuple(names))
+    )
+
+
+# Sign-off
+
+
+def test_what_holds_is_granted(project: Path) -> None:
+    result = signed_off()
+    assert result.exit_code == 0, result.output
+    assert "Sign-off: granted" in result.output
+    assert "Written: signoff.ndjson, signoff.html" in result.output
+    footer = read_record(project / "signoff.ndjson")[-1]
+    assert footer["signoff"] == {"granted": True, "refused": []}
+    assert "<html" in (project / "signoff.html").read_text(encoding="utf-8")
+
+
+def test_what_blocks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = signed_off("--example", "internlm2")
+    assert result.exit_code == 1
+    assert "Sign-off: refused" in result.output
+    assert "blocking mismatches" in result.output.partition("refused")[2]
+
+
+def test_what_is_required_and_was_not_exercised_is_refused(project: Path) -> None:
+    file = project / "template-checks.toml"
+    text = file.read_text(encoding="utf-8").replace("reference =", 'required = ["slow-fast"]\nreference =')
+    file.write_text(text, encoding="utf-8")
+    result = signed_off()
+    assert result.exit_code == 3, result.output
+    assert "slow-fast ended as not-exercised: " in result.output
+    assert call("run", "--check", "single-bos").exit_code == 0, "an ordinary run asks for less"
+
+
+def test_an_unknown_required_check_is_named(project: Path) -> None:
+    file = project / "template-checks.toml"
+    text = file.read_text(encoding="utf-8").replace("reference =", 'required = ["same-token"]\nreference =')
+    file.write_text(text, encoding="utf-8")
+    result = signed_off()
+    assert result.exit_code == 2
+    assert "did you mean 'same-tokens'?" in result.output
+
+
+# Verification
+
+
+@pytest.fixture
+def record(project: Path) -> Path:
+    assert call("run", "--profile", "ci", "--record", "r.ndjson").exit_code == 0
+    return project / "r.ndjson"
+
+
+def test_nothing_changed(record: Path) -> None:
+    result = call("verify", str(record), "--rerun")
+    assert result.exit_code == 0, result.output
+    assert "artefacts are what they were." in result.output
+    assert ", 0 differences." in result.output
+
+
+def test_one_byte_of_any_artefact(project: Path, record: Path) -> None:
+    head = read_record(record)[0]
+    files = {a["path"] for t in head["targets"].values() for a in t["artefacts"]} | {head["config"]["path"]}
+    files |= {
+        artefact["path"]
+        for target in head["targets"].values()
+        for renderer in target["renderers"].values()
+        for artefact in renderer["artefacts"]
+    }
+    files.discard(None)
+    assert len(files) >= 5
+    for name in sorted(files):
+        path = project / name
+        before = path.read_bytes()
+        at = before.rindex(b" ")  # still readable, still another file
+        path.write_bytes(before[:at] + b"\t" + before[at + 1 :])
+        result = call("verify", str(record))
+        assert result.exit_code == 1, f"{name}: {result.output}"
+        changed = [line for line in result.output.splitlines() if line.startswith("changed")]
+        assert any(Path(name).name in line for line in changed), result.output
+        path.write_bytes(before)
+        assert call("verify", str(record)).exit_code == 0
+
+
+def test_a_file_that_is_gone(project: Path, record: Path) -> None:
+    (project / "web_demo.py").unlink()
+    result = call("verify", str(record))
+    assert result.exit_code == 1
+    assert "changed  web_demo.py (internlm2-chat, web_ui) is gone" in result.output
+
+
+def test_nothing_else_changes_its_mind(project: Path, record: Path) -> None:
+    (project / "notes.txt").write_text("a", encoding="utf-8")
+    for path in project.rglob("*"):
+        path.touch()
+    assert call("verify", str(record)).exit_code == 0
+
+
+def test_other_versions_are_noted(record: Path) -> None:
+    lines = read_record(record)
+    lines[0]["versions"]["tokenizers"] = "0.0.1"
+    record.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    result = call("verify", str(record))
+    assert result.exit_code == 0
+    assert "note     tokenizers is " in result.output
+    assert "was 0.0.1" in result.output
+
+
+def test_a_rerun_that_ends_otherwise(record: Path) -> None:
+    lines = read_record(record)
+    outcome = next(line for line in lines if line["kind"] == "outcome" and line["outcome"] == "pass")
+    outcome["outcome"] = "mismatch"
+    record.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    result = call("verify", str(record), "--rerun")
+    assert result.exit_code == 1
+    assert "mismatch, now pass" in result.output
+
+
+# Signatures
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    if shutil.which("ssh-keygen") is None:
+        pytest.skip("ssh-keygen is not installed")
+    path = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)], check=True)
+    return path
+
+
+def test_a_signature_holds_until_a_byte_changes(project: Path, key: Path) -> None:
+    assert signed_off("--sign", str(key)).exit_code == 0
+    signers = project / "allowed_signers"
+    public = key.with_suffix(".pub").read_text(encoding="utf-8")
+    signers.write_text(f"release@example.org {public}", encoding="utf-8")
+    words = ["verify", "signoff.ndjson", "--signers", "allowed_signers", "--identity"]
+    result = call(*words, "release@example.org")
+    assert result.exit_code == 0, result.output
+    assert "signed   by release@example.org" in result.output
+    assert "ssh-keygen refuses" in call(*words, "somebody@example.org").output
+    file = project / "signoff.ndjson"
+    file.write_text(file.read_text(encoding="utf-8").replace('"seconds"', '"seconds" '), encoding="utf-8")
+    result = call(*words, "release@example.org")
+    assert result.exit_code != 0
+    assert "ssh-keygen refuses" in result.output
+
+
+def test_a_key_that_is_not_there(project: Path) -> None:
+    result = signed_off("--sign", "no-key")
+    assert result.exit_code == 2
+    assert "The key to sign with does not exist." in result.output
+
+
+# The record
+
+
+def test_the_schema_describes_every_line(record: Path) -> None:
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    lines = read_record(record)
+    assert {line["kind"] for line in lines} == {"header", "finding", "outcome", "coverage", "footer"}
+    for line in lines:
+        validator.validate(line)
+        line["unknown"] = 1
+        assert not validator.is_valid(line)
+
+
+def test_the_schema_is_printed() -> None:
+    result = call("run", "--schema")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == SCHEMA
+
+
+def test_coverage_counts() -> None:
+    coverage = Coverage(embedded_tokenizer())
+    conversations = list(starters(own=["<s>"]))
+    for conversation in conversations:
+        coverage.add(conversation, [conversation])
+    assert coverage.conversations == len(conversations)
+    assert coverage.roles["user"] == sum(c.roles.count("user") for c in conversations)
+    assert set(CONTENTS) - set(coverage.contents) == {"control characters"}, "none of them holds one"
+    assert coverage.scripts["Latin"] > 0
+    assert {character: script(character) for character in "aЯ你한👍 1"} == {
+        "a": "Latin",
+        "Я": "Cyrillic",
+        "你": "Cjk",
+        "한": "Hangul",
+        "👍": "Symbol",
+        " ": None,
+        "1": None,
+    }
+
+
+# Runs that are ended
+
+
+def started(folder: Path, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "template_checks", "run", "--example", "internlm2", *words]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_killed_at_any_moment_the_record_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    chance, whole, found = random.Random(0), 0, 0
+    for number in range(10):
+        file = tmp_path / f"{number}.ndjson"
+        process = started(tmp_path, "--profile", "signoff", "--record", str(file))
+        deadline = time.monotonic() + 60
+        while not (file.is_file() and file.stat().st_size) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 1.5))
+        process.kill()
+        process.communicate()
+        lines = read_record(file)
+        assert lines[0]["kind"] == "header"
+        whole += lines[-1]["kind"] == "footer"
+        result = call("report", str(file))
+        assert "This record has no footer: the run was cut off." in result.output
+        found += sum(line["kind"] == "finding" for line in lines)
+        marks = [line["fingerprint"] for line in lines if line["kind"] == "finding" and line["conversation"]]
+        if marks:
+            replayed = call("replay", chance.choice(marks))
+            assert replayed.exit_code in {0, 1}, replayed.output
+            assert "is gone" not in replayed.output
+    assert whole == 0
+    assert found > 0
+
+
+def test_an_interrupt_ends_it_soon_and_keeps_what_was_found(tmp_path: Path) -> None:
+    file = tmp_path / "r.ndjson"
+    process = started(tmp_path, "--profile", "signoff", "--record", str(file))
+    while not (file.is_file() and '"finding"' in file.read_text(encoding="ascii")):
+        time.sleep(0.02)
+    begin = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=20)
+    assert time.monotonic() - begin < 5, "a second on an idle machine; tests may share it"
+    assert "Traceback" not in errors
+    footer = read_record(file)[-1]
+    assert footer["kind"] == "footer"
+    assert footer["interrupted"]
+    assert process.returncode == 3
+    assert "interrupted" in output
