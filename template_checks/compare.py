@@ -10,8 +10,8 @@ from typing import Literal
 from rich.console import Console
 from rich.text import Text
 
-from template_checks.record import Line
-from template_checks.views import Parts, harmless, item_id, on_one_line
+from template_checks.record import Line, item_id
+from template_checks.views import Parts, harmless, on_one_line
 from template_checks.views.terminal import grouped, show_finding
 
 State = Literal["appeared", "disappeared", "unchanged", "unknown"]

@@ -14,17 +14,26 @@ from typing import Any, TypedDict
 
 import pytest
 
-from template_checks.checks import all_checks, get_checks
-from template_checks.config import Config, TargetConfig, load_config
+from template_checks.checks import get_checks
+from template_checks.config import TargetConfig, load_config
 from template_checks.errors import TemplateChecksError, UsageError
 from template_checks.findings import Event, Finding, Item, Outcome
-from template_checks.profiles import PROFILES, Profile, get_profile
+from template_checks.profiles import Profile, get_profile
 from template_checks.pytest_plugin import ADVISORY, MARK, STATE, ChecksFile, State
-from template_checks.record import Line, Request, coverage_line, finding_line, header, ledger_line, outcome_line
-from template_checks.runner import Run
+from template_checks.record import (
+    Line,
+    Request,
+    coverage_line,
+    finding_line,
+    header,
+    item_id,
+    ledger_line,
+    outcome_line,
+)
 from template_checks.search import Search, plan
 from template_checks.store import Store
 from template_checks.target import Target, build_target
+from template_checks.verdict import Verdict
 from template_checks.views.terminal import grouped, ledger_text, text_of
 
 if sys.platform != "win32":
@@ -112,12 +121,6 @@ def _said(excinfo: pytest.ExceptionInfo[BaseException]) -> str | None:
     """Our text, without a traceback; None for what is not ours."""
     ours = isinstance(excinfo.value, (MismatchFound, TemplateChecksError))
     return str(excinfo.value) if ours else None
-
-
-def item_id(line: Line) -> str:
-    """Of a finding or an outcome, as `Item.id` has it."""
-    renderer, purpose = line["renderer"], line["purpose"]
-    return line["check"] if renderer is None else f"{line['check']}[{renderer}-{purpose}]"
 
 
 # Searching
@@ -371,10 +374,11 @@ def merged(accounts: list[Account], seconds: float) -> list[Line]:
         stale |= {(entry["target"], entry["where"]) for entry in found["stale"]}
     ended = {(line["target"], item_id(line)) for line in lines.values() if line["kind"] == "outcome"}
     planned = {(target, item) for account in accounts for target, item in account["selected"]}
-    run = _totals(head, list(lines.values()))
-    run.ledger, run.stale = list(ledger.values()), len(stale)
-    run.interrupted = any(found["interrupted"] for found in everything) or not planned <= ended
-    return [head, *lines.values(), run._footer(round(seconds, 2), run.exit_code())]
+    interrupted = any(found["interrupted"] for found in everything) or not planned <= ended
+    verdict = Verdict(head["failed"], interrupted=interrupted, ledger=list(ledger.values()), stale=len(stale))
+    for line in lines.values():
+        verdict.count(line)
+    return [head, *lines.values(), verdict.footer(seconds)]
 
 
 _WORSE = ("pass", "unsupported", "not-exercised", "accepted", "error", "mismatch")
@@ -384,27 +388,3 @@ _WORSE = ("pass", "unsupported", "not-exercised", "accepted", "error", "mismatch
 def _key(line: Line) -> tuple[Any, ...]:
     """What there is once in a record."""
     return tuple(line.get(name) for name in ("kind", "target", "check", "renderer", "purpose", "fingerprint"))
-
-
-def _totals(head: Line, lines: list[Line]) -> Run:
-    """A run that has come to its end, with everything counted."""
-    config, request, store = Config.model_construct(target={}), Request((), Path(), (), ()), Store(Path(), [])
-    run = Run(config, request, PROFILES[head["profile"]], head["seed"], store, lines.append, failed=head["failed"])
-    for line in lines:
-        if line["kind"] == "outcome":
-            run.counts[line["outcome"]] += 1
-            run.planned.add(line["renderer"] is not None)
-            run.exercised |= {line["renderer"] is not None} if line["examples"] else set()
-            run.outcomes.append(_outcome(line))
-        elif line["kind"] == "finding":
-            run.accepted += line["accepted"] is not None
-            run.blocking += line["accepted"] is None and line["severity"] == "blocking"
-            run.advisory += line["accepted"] is None and line["severity"] != "blocking"
-    return run
-
-
-def _outcome(line: Line) -> Outcome:
-    """What a run's verdict asks of an outcome, from its line."""
-    item = Item(all_checks()[line["check"]], line["renderer"], line["purpose"])
-    name, examples, reason = line["outcome"], line["examples"], line["reason"]
-    return Outcome(line["target"], item, name, examples, reason, refused=line["refused"])

@@ -277,6 +277,11 @@ def _entry(entry: Accepted, text: str) -> Line:
     }
 
 
+def item_id(line: Line) -> str:
+    """Of a finding or an outcome: its check, and what that looked at, as pytest names it."""
+    return f"{line['check']}[{line['renderer']}-{line['purpose']}]" if line["renderer"] else str(line["check"])
+
+
 def display_tokens(rendering: Rendering, tokenizer: Tokenizer) -> list[str]:
     """Each token as it is shown: control tokens by name, others as the text they cover, white space visible."""
     control = set(tokenizer.control_tokens.values())

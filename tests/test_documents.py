@@ -49,14 +49,6 @@ def signed_off(*words: str) -> Result:
     return call("signoff", "--profile", "ci", *words)
 
 
-def without(project: Path, *names: str) -> str:
-    """The configuration without some renderers."""
-    file = project / "template-checks.toml"
-    return "\n".join(
-        line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith(tuple(names))
-    )
-
-
 # Sign-off
 
 
@@ -86,6 +78,18 @@ def test_what_is_required_and_was_not_exercised_is_refused(project: Path) -> Non
     assert result.exit_code == 3, result.output
     assert "slow-fast ended as not-exercised: " in result.output
     assert call("run", "--check", "single-bos").exit_code == 0, "an ordinary run asks for less"
+
+
+def test_a_reference_alone_is_refused(project: Path) -> None:
+    file = project / "template-checks.toml"
+    text = """[target.alone]
+tokenizer = "tokenizer"
+renderers = { chat_template = { type = "tokenizer" } }
+"""
+    file.write_text(text, encoding="utf-8")
+    result = signed_off()
+    assert result.exit_code == 3, result.output
+    assert "target alone has nothing but its reference: nothing is compared" in result.output
 
 
 def test_an_unknown_required_check_is_named(project: Path) -> None:

@@ -60,11 +60,6 @@ class Parts:
         return self.footer["ledger"] if self.footer else []
 
 
-def item_id(line: Line) -> str:
-    """Of a finding or an outcome: its check, and what that looked at, as pytest names it."""
-    return f"{line['check']}[{line['renderer']}-{line['purpose']}]" if line["renderer"] else str(line["check"])
-
-
 def printable(text: str) -> str:
     r"""`text` with everything escaped that is not seen, or changes how its surroundings look; spaces and `\n` stay.
 

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from template_checks.record import Line
-from template_checks.views import CUT_OFF, STALE, Parts, item_id, on_one_line, printable
+from template_checks.record import Line, item_id
+from template_checks.views import CUT_OFF, STALE, Parts, on_one_line, printable
 from template_checks.views.terminal import grouped
 from template_checks.visible import shortened
 

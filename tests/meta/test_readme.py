@@ -15,7 +15,7 @@ from template_checks.checks import content, registry
 from template_checks.cli import main
 from template_checks.config import Accepted, TargetConfig, load_config, renderer_options, tomllib
 from template_checks.findings import OutcomeName
-from template_checks.runner import OUTCOMES
+from template_checks.verdict import OUTCOMES
 from tests.meta import test_liars as liars
 
 ROOT = documents.ROOT
