@@ -30,7 +30,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from template_checks.checks import FAMILIES, all_checks
+from template_checks.checks import all_checks
 from template_checks.config import Accepted, TargetConfig, tomllib
 from template_checks.renderers import Renderer, catalogue
 
@@ -192,7 +192,7 @@ def checks_table() -> str:
         ("family", "check", "promise", "purposes"),
         [
             (check.family, f"`{check.name}`", check.promise, ", ".join(check.purposes) or "once for the target")
-            for check in sorted(all_checks().values(), key=lambda check: FAMILIES.index(check.family))
+            for check in all_checks().values()
         ],
     )
 

@@ -140,7 +140,8 @@ def all_checks() -> dict[str, Check]:
     """Every check by name, in the order of the families."""
     for family in FAMILIES:
         importlib.import_module(f"template_checks.checks.{family}")
-    return registry
+    # One family may use another's words, and is then registered after it.
+    return {check.name: check for check in sorted(registry.values(), key=lambda check: FAMILIES.index(check.family))}
 
 
 def get_checks(names: tuple[str, ...]) -> list[Check]:
