@@ -1,0 +1,103 @@
+"""What is drawn for a target: its own strings, and conversations with what its renderers know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from template_checks.config import load_config
+from template_checks.conversation import Conversation
+from template_checks.drawing import draw, features, fixed, own_strings
+from template_checks.errors import Unsupported
+from template_checks.examples import example_config
+from template_checks.rendering import Rendering
+from template_checks.target import Target, build_target
+from template_checks.variants import defused, render_variant
+from tests.agents import AgentRenderer
+from tests.systems import LabelRenderer, embedded_tokenizer, make_target
+
+
+def example() -> Target:
+    path = example_config("internlm2")
+    config = load_config(path)
+    return build_target("internlm2-chat", config.target["internlm2-chat"], path.parent, str(path))
+
+
+def agents() -> Target:
+    return make_target(lambda context: [AgentRenderer("other", context)])
+
+
+def test_own_strings_come_from_three_sources() -> None:
+    target = example()
+    try:
+        own = own_strings(target)
+    finally:
+        target.close()
+    assert {"<|im_start|>", "<|im_end|>", "<s>"} <= set(own), "control tokens"
+    assert "<|im_start|>assistant\n" in own, "a literal of the template"
+    assert own[0] in target.tokenizer.control_tokens
+    assert len(own) == len(set(own))
+
+
+def test_contents_that_merge_at_a_seam_are_read_off_the_vocabulary() -> None:
+    """The answer follows a newline in a piece of its own: what goes on behind a newline in a token may merge."""
+    pieces = make_target(lambda context: [LabelRenderer("training", context)])
+    whole = make_target(lambda _context: [])
+    merging = set(own_strings(pieces)) - set(own_strings(whole))
+    assert "\n" in merging
+    tokenizer = pieces.tokenizer
+    assert all(len(tokenizer.encode("\n" + text).ids) < 1 + len(text.encode()) for text in merging)
+
+
+def test_what_no_renderer_knows_is_not_drawn() -> None:
+    plain, target = make_target(lambda _context: []), agents()
+    assert features(plain) == frozenset()
+    assert features(target) == {"tools", "tool-calls", "reasoning", "parts"}
+    for known, drawn_for in ((plain, frozenset()), (target, features(target))):
+        found: list[Conversation] = list(fixed(known, []))
+        draw(known, [], 60, 0, found.append)
+        assert frozenset[str]().union(*(conversation.features for conversation in found)) == drawn_for
+
+
+def test_the_same_seed_draws_the_same() -> None:
+    target, runs = agents(), []
+    for seed in (3, 3, 4):
+        found: list[Conversation] = []
+        draw(target, ["<s>"], 25, seed, found.append)
+        assert len(found) == 25
+        runs.append(found)
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_control_tokens_are_taken_out_everywhere() -> None:
+    conversation = Conversation.from_list(
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": "<s>"}, {"type": "text", "text": "b"}]},
+                {"role": "tool", "content": "<|im_end|>", "name": "<s>"},
+            ],
+            "tools": [{"type": "function", "function": {"name": "<s>"}}],
+        }
+    )
+    plain = defused(conversation, embedded_tokenizer())
+    assert "<" not in str(plain.to_data())
+    assert plain.features == conversation.features
+    assert defused(plain, embedded_tokenizer()) == plain
+
+
+def test_variants_that_have_nothing_to_vary() -> None:
+    target, hi = agents(), Conversation.of(("user", "hi"))
+    assert render_variant(target, "other", hi, "generate", "text arguments") is None
+    assert render_variant(target, "other", hi, "generate", "joined parts") is None
+    assert render_variant(target, "other", hi, "generate", "defused") is None
+    again = render_variant(target, "other", hi, "generate", "again")
+    assert isinstance(again, Rendering)
+    assert again.ids == target.renderers["other"].render(hi, "generate").ids
+
+
+def test_a_process_of_its_own_has_its_own_clock(tmp_path: Path) -> None:
+    target = example()
+    try:
+        later = render_variant(target, "web_ui", Conversation.of(("user", "hi")), "generate", "later")
+    finally:
+        target.close()
+    assert isinstance(later, Unsupported)
