@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import FrameType
 
@@ -18,6 +19,9 @@ SECONDS = 5.0
 
 MEGABYTES = 1024
 """That the process may grow by."""
+
+_MEASURED_EVERY = 0.2
+"""Seconds after which the memory in use is looked at again: reading it takes as long as many a template."""
 
 MAX_TEXT = 10_000_000
 """Characters; a longer text is refused before it reaches a tokenizer."""
@@ -74,10 +78,18 @@ def _on_alarm(_signal: int, _frame: FrameType | None) -> None:
     raise TimeLimitError(f"the template ran longer than {SECONDS:g} s and was stopped")
 
 
-def _memory_limits() -> tuple[tuple[int, int], tuple[int, int]] | None:
+Limits = tuple[tuple[int, int], tuple[int, int]]
+
+
+def _memory_limits() -> Limits | None:
     """The limits of private memory as they are and as the body gets them: so much more than the process uses now."""
     if resource is None or sys.platform != "linux":
         return None
+    return _limits_at(int(time.monotonic() / _MEASURED_EVERY))
+
+
+@lru_cache(maxsize=1)
+def _limits_at(_moment: int) -> Limits:
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     ceiling = _data_in_use() + MEGABYTES * 1024 * 1024
     known = [limit for limit in (soft, hard, ceiling) if limit != resource.RLIM_INFINITY]
@@ -85,5 +97,5 @@ def _memory_limits() -> tuple[tuple[int, int], tuple[int, int]] | None:
 
 
 def _data_in_use() -> int:
-    """Private writable memory of this process in bytes, its stack included; quick, since it is read every time."""
+    """Private writable memory of this process in bytes, its stack included."""
     return int(Path("/proc/self/statm").read_bytes().split()[5]) * resource.getpagesize()

@@ -31,7 +31,7 @@ from template_checks.visible import shortened, visible
 _PROGRESS_EVERY = 20
 _ALIKE = 5
 """Findings of one cause at one place, of which the others are only counted: one defect can show in many ways."""
-_THOROUGH, _SPARSE = 48, 16
+_THOROUGH, _SPARSE = 48, 32
 """Sparse checks look at so many conversations first, among them each with tools and reasoning, then at one in many, and
 there only at the shortest and the longest prefix."""
 
