@@ -51,6 +51,7 @@ def sign_off(
     from template_checks.signing import sign
     from template_checks.views.html import render_html
 
+    _expect(html, key)
     code = run_and_show(config, path, words, (), profile, seed, targets, "text", record, offline=offline, sign_off=True)
     lines = read_record(record)
     write_text(html, render_html(lines))
@@ -67,6 +68,14 @@ def sign_off(
         written.append(str(sign(record, key)))
     console.print(Text(f"Written: {', '.join(written)}"))
     return code
+
+
+def _expect(html: Path, key: Path | None) -> None:
+    """What would only be noticed after a long run."""
+    if not html.parent.is_dir():
+        raise UsageError("The folder of the report does not exist.", where=str(html))
+    if key is not None and not key.is_file():
+        raise UsageError("The key to sign with does not exist.", where=str(key))
 
 
 def verify_record(

@@ -204,10 +204,19 @@ def test_a_signature_holds_until_a_byte_changes(project: Path, key: Path) -> Non
     assert "ssh-keygen refuses" in result.output
 
 
-def test_a_key_that_is_not_there(project: Path) -> None:
-    result = signed_off("--sign", "no-key")
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("--sign", "no-key"), "The key to sign with does not exist."),
+        (("--html", "nowhere/report.html"), "The folder of the report does not exist."),
+        (("--record", "nowhere/record.ndjson"), "The record cannot be written"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_the_run(project: Path, words: tuple[str, ...], what: str) -> None:
+    result = signed_off(*words)
     assert result.exit_code == 2
-    assert "The key to sign with does not exist." in result.output
+    assert what in result.output
+    assert not (project / "signoff.ndjson").exists()
 
 
 # The record
