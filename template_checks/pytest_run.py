@@ -141,6 +141,13 @@ class Found:
         outcome = next(line for line in lines if line["kind"] == "outcome")
         return outcome, [line for line in lines if line is not outcome]
 
+    def rendered_nothing(self, outcome: Line) -> bool:
+        """Did the renderer refuse everything that the reference rendered for this purpose?"""
+        side = (outcome["renderer"], outcome["purpose"])
+        outcomes = [line for line in self.lines if line["kind"] == "outcome"]
+        tested = any(line["examples"] for line in outcomes if (line["renderer"], line["purpose"]) == side)
+        return bool(outcome["refused"]) and not tested
+
 
 class TargetRun:
     """One search over one target, made when the first of its items runs, for all its selected items.
@@ -272,12 +279,15 @@ class CheckItem(TargetItem):
 
     def runtest(self) -> None:
         """Fail on a mismatch or an error; xfail where accepted; skip what was not exercised."""
-        outcome, findings = self.run.result().of(self.item)
+        found = self.run.result()
+        outcome, findings = found.of(self.item)
         name, reason = outcome["outcome"], outcome["reason"]
         if outcome["blocking"]:
             raise MismatchFound(_text([line for line in findings if line["accepted"] is None]))
         if name == "error":
             raise TemplateChecksError(reason or "it could not run")
+        if found.rendered_nothing(outcome):
+            raise TemplateChecksError(f"{self.item.renderer} ({self.item.purpose}) rendered nothing: {reason}")
         if name == "accepted":
             pytest.xfail(reason or "accepted")
         if name in {"not-exercised", "unsupported"}:

@@ -180,6 +180,14 @@ def test_not_exercised_is_skipped_with_its_reason(project: pytest.Pytester) -> N
     result.stdout.fnmatch_lines([f"SKIPPED [[]2[]] template-checks.toml:1: {said}*"])
 
 
+def test_a_renderer_that_refuses_everything_fails(project: pytest.Pytester) -> None:
+    (project.path / "refusing.jinja").write_text("{{ raise_exception('not me') }}", encoding="utf-8")
+    write_toml(project.path, renderers='other = { type = "tokenizer", chat_template = "refusing.jinja" }')
+    result = project.runpytest_inprocess("--check", "same-text")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*other (generate) rendered nothing: the template refuses it: not me*"])
+
+
 def test_unsupported_is_skipped_with_its_reason(project: pytest.Pytester) -> None:
     write_toml(project.path, template="{{ raise_exception('not me') }}")
     result = project.runpytest_inprocess("--check", "single-bos", "-rs")
