@@ -290,8 +290,8 @@ def accept(fingerprint: str, reason: str, owner: str | None, expires: datetime |
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["terminal", "json"]),
-    default="terminal",
+    type=click.Choice(["text", "json"]),
+    default="text",
     show_default=True,
     help="json prints NDJSON: a line for each renderer, seam and token.",
 )
