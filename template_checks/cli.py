@@ -97,6 +97,17 @@ def _config_options(function: F) -> F:
     return click.argument("toml", required=False, type=click.Path(path_type=Path))(function)
 
 
+def _text_or_json(json_prints: str) -> Callable[[F], F]:
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help=json_prints,
+    )
+
+
 def _load(toml: Path | None, example: str | None, targets: tuple[str, ...]) -> tuple[Config, Path, list[str]]:
     """Configuration, its path, and the words that name it on the command line."""
     from template_checks.config import find_config, load_config
@@ -165,14 +176,7 @@ def _read_conversation(text: str) -> Conversation:
 @click.option("--check", "-c", "checks", multiple=True, help="Only this check (repeatable).")
 @click.option("--profile", "-p", default="dev", show_default=True, help="How much to look at: dev, ci or signoff.")
 @click.option("--seed", type=int, help="Seed of the drawn conversations.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="json prints the record (NDJSON) and nothing else.",
-)
+@_text_or_json("json prints the record (NDJSON) and nothing else.")
 @click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="Also write the record to this file.")
 @click.option(
     "--schema",
@@ -231,14 +235,7 @@ def diff(
 @click.argument("conversation")
 @_config_options
 @click.option("--renderer", "-r", "renderers", multiple=True, help="Only this renderer (repeatable).")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="json prints one object a renderer: text, ids, labels.",
-)
+@_text_or_json("json prints one object a renderer: text, ids, labels.")
 def render(
     conversation: str,
     toml: Path | None,
@@ -287,14 +284,7 @@ def accept(fingerprint: str, reason: str, owner: str | None, expires: datetime |
 @main.command(epilog="Example: template-checks seams --example internlm2")
 @_config_options
 @click.option("--renderer", "-r", "renderers", multiple=True, help="Only this renderer (repeatable).")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="json prints NDJSON: a line for each renderer, seam and token.",
-)
+@_text_or_json("json prints NDJSON: a line for each renderer, seam and token.")
 def seams(
     toml: Path | None,
     example: str | None,
@@ -316,14 +306,7 @@ def seams(
 @main.command(epilog="Example: template-checks museum M01 M30 --seeds 20")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Search each bug so many times.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="json prints NDJSON: a line for each bug.",
-)
+@_text_or_json("json prints NDJSON: a line for each bug.")
 def museum(ids: tuple[str, ...], seeds: int, form: str) -> int:
     """Show that documented bugs are caught, and their corrected twins are not.
 

@@ -13,7 +13,7 @@ from template_checks.front import run_and_show
 from template_checks.profiles import Profile, get_profile
 from template_checks.record import Line
 from template_checks.report import read_record
-from template_checks.verify import Verification, differences, header_of, verify_artefacts
+from template_checks.verify import Verification, differences, verify_artefacts
 from template_checks.views.terminal import make_console
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def verify_record(
         offline: refuse to fetch anything.
     """
     lines = read_record(record)
-    head = header_of(lines)
+    head = lines[0]
     console = make_console()
     if (signers is None) != (identity is None):
         raise UsageError("A signature is checked with --signers and --identity together.")

@@ -161,6 +161,18 @@ class Rendering:
             self._segments[messages] = self._cut(self.contents, messages)
         return self._segments[messages]
 
+    def scaffold_before(self, message: int, messages: int) -> str | None:
+        """The scaffold in front of message `message` (0-based); None where it is not there, or cannot be located.
+
+        Args:
+            message: its number; that of the last scaffold is `messages`.
+            messages: how many messages the conversation has.
+        """
+        for segment in self.segments(messages) or ():
+            if (segment.kind, segment.message) == ("scaffold", message):
+                return self.text[segment.start : segment.end]
+        return None
+
     @cached_property
     def _segments(self) -> dict[int, list[Segment]]:
         return {}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from template_checks.cache import sha256_file
 from template_checks.config import Config
-from template_checks.errors import TemplateChecksError, UsageError
-from template_checks.record import Line, versions
+from template_checks.errors import TemplateChecksError
+from template_checks.record import Line, item_id, versions
 from template_checks.target import build_target, opened
 
 GONE = "is gone"
@@ -31,18 +31,6 @@ class Verification:
     artefacts: int
     changes: tuple[Change, ...]
     notes: tuple[str, ...]
-
-
-def header_of(lines: list[Line]) -> Line:
-    """The header of a record.
-
-    Raises:
-        UsageError: it has none: the run ended before it began.
-    """
-    found = next((line for line in lines if line["kind"] == "header"), None)
-    if found is None:
-        raise UsageError("The record has no header: its run was cut off before it began.")
-    return found
 
 
 def recorded(head: Line) -> Iterator[tuple[str, Line]]:
@@ -135,8 +123,4 @@ def differences(old: list[Line], new: list[Line]) -> list[str]:
 
 
 def _ends(lines: list[Line]) -> dict[str, str]:
-    return {
-        f"{line['target']}: {line['check']}[{line['renderer']}-{line['purpose']}]": line["outcome"]
-        for line in lines
-        if line["kind"] == "outcome"
-    }
+    return {f"{line['target']}: {item_id(line)}": line["outcome"] for line in lines if line["kind"] == "outcome"}

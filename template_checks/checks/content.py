@@ -121,9 +121,9 @@ def _lead(case: Case, rendering: Rendering, two_turns: Result | None) -> str | N
     """
     if case.conversation.roles[0] != "user":
         return None
-    first, later = _scaffold(rendering, 0, case.length), _header(rendering, case)
+    first, later = rendering.scaffold_before(0, case.length), _header(rendering, case)
     if later is None and isinstance(two_turns, Rendering):
-        later = _scaffold(two_turns, 2, 3 if case.purpose == "generate" else 4)
+        later = two_turns.scaffold_before(2, 3 if case.purpose == "generate" else 4)
     if first is None or later is None:
         return None
     tokenizer = case.target.tokenizer
@@ -138,14 +138,7 @@ def _lead(case: Case, rendering: Rendering, two_turns: Result | None) -> str | N
 def _header(rendering: Rendering, case: Case) -> str | None:
     """What stands before the second user turn of this conversation itself; None where it has none."""
     later = next((n for n, role in enumerate(case.conversation.roles) if n and role == "user"), None)
-    return None if later is None else _scaffold(rendering, later, case.length)
-
-
-def _scaffold(rendering: Rendering, message: int, messages: int) -> str | None:
-    """The scaffold before a message; None where it cannot be located."""
-    segments = rendering.segments(messages) or []
-    spans = [(s.start, s.end) for s in segments if (s.kind, s.message) == ("scaffold", message)]
-    return rendering.text[slice(*spans[0])] if spans else None
+    return None if later is None else rendering.scaffold_before(later, case.length)
 
 
 @case_check("content", "Control tokens typed as text do not become control ids.", purposes=("generate",), sparse=True)

@@ -64,14 +64,12 @@ def _training(case: Case, renderer: str) -> Rendering | None:
 
 def _gap(case: Case, prompt: Rendering | None, training: Rendering | None) -> tuple[str, str] | None:
     """What the prompt lacks and what it has too much at its end; None where the two cannot be compared."""
-    ends = prompt.segments(case.length) if prompt is not None and prompt.has_text else None
-    begins = training.segments(case.length + 1) if training is not None else None
-    if prompt is None or training is None or not ends or not begins:
+    if prompt is None or training is None or not prompt.has_text or training.contents is None:
         return None
-    want = next(
-        (training.text[s.start : s.end] for s in begins if (s.kind, s.message) == ("scaffold", case.length)), ""
-    )
-    have = prompt.text[ends[-1].start : ends[-1].end]
+    have = prompt.scaffold_before(case.length, case.length)
+    if have is None:
+        return None
+    want = training.scaffold_before(case.length, case.length + 1) or ""
     if want.startswith(have):
         return want[len(have) :], ""
     if have.startswith(want):

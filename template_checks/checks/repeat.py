@@ -62,7 +62,7 @@ def date_free(case: Case) -> Verdict:
         reference_moves = other.ids != case.reference.ids
     if moves:
         own = case.is_reference or reference_moves
-        summary = f"the prompt is another one on another day: “{_date(case, case.rendering)}”"
+        summary = f"the prompt is another one on another day: “{_date(case.rendering, later)}”"
         return [_changed(case, later, Cause.CLOCK, summary, "advisory" if own else "blocking")]
     if reference_moves:
         summary = f"the date in {case.target.config.reference} moves with the clock, and here it does not"
@@ -70,9 +70,7 @@ def date_free(case: Case) -> Verdict:
     return []
 
 
-def _date(case: Case, rendering: Rendering) -> str:
-    later = case.variant("later")
-    assert isinstance(later, Rendering)
+def _date(rendering: Rendering, later: Rendering) -> str:
     at = next((n for n, (a, b) in enumerate(zip(rendering.text, later.text, strict=False)) if a != b), 0)
     return shortened(visible(rendering.text[max(0, at - 16) : at + 16]), 40)
 

@@ -56,26 +56,28 @@ def tool_arguments(case: Case) -> Verdict:
     """
     if not any(message.tool_calls for message in case.conversation.messages):
         return NotExercised("no tool is called")
-    results = {
-        "an object": case.exchange.results[case.renderer, case.length],
-        "JSON text": case.variant("text arguments"),
-    }
-    verdicts = {form: _judge(case.conversation, result) for form, result in results.items()}
-    if not case.is_reference and case.reference is not None:
-        own = {
-            "an object": _judge(case.conversation, case.reference),
-            "JSON text": _judge(case.conversation, case.reference_variant("text arguments")),
-        }
-    else:
-        own = verdicts if case.is_reference else {}
+    conversation = case.conversation
+    verdicts = _judged(conversation, case.rendering, case.variant("text arguments"))
+    own = (
+        verdicts
+        if case.is_reference
+        else _judged(conversation, case.reference, case.reference_variant("text arguments"))
+    )
     found = []
     for form, verdict in verdicts.items():
         if verdict is None:
             continue
         cause, how = verdict
-        severity_own = own.get(form) is not None and not (form == "an object" and cause is Cause.ARGUMENTS_REWRITTEN)
+        severity_own = own[form] is not None and not (form == "an object" and cause is Cause.ARGUMENTS_REWRITTEN)
         found.append(_mismatch(case, cause, (form,), f"arguments given as {form} {how}", severity_own))
     return found
+
+
+def _judged(
+    conversation: Conversation, as_object: Result | None, as_text: Result | None
+) -> dict[str, tuple[Cause, str] | None]:
+    """What is wrong with the arguments, by the form in which they were given."""
+    return {"an object": _judge(conversation, as_object), "JSON text": _judge(conversation, as_text)}
 
 
 def _judge(conversation: Conversation, result: Result | None) -> tuple[Cause, str] | None:
