@@ -12,16 +12,16 @@ import statistics
 import time
 from pathlib import Path
 
-from template_checks.checks import get_checks
-from template_checks.config import load_config
-from template_checks.conversation import Conversation
-from template_checks.drawing import draw, own_strings
-from template_checks.errors import RenderError, Unsupported
-from template_checks.examples import example_config
-from template_checks.profiles import Profile
+from template_checks.checks.registry import get_checks
+from template_checks.config.examples import example_config
+from template_checks.config.schema import load_config
+from template_checks.config.target import Target, build_target
+from template_checks.core.conversation import Conversation
+from template_checks.core.errors import RenderError, Unsupported
+from template_checks.engine.draw import draw, own_strings
+from template_checks.engine.profiles import Profile
+from template_checks.engine.search import Search, plan
 from template_checks.renderers.tokenizer import TokenizerRenderer
-from template_checks.search import Search, plan
-from template_checks.target import Target, build_target
 
 SEED = 0
 

@@ -20,14 +20,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from template_checks.checks import get_checks
-from template_checks.config import TargetConfig
-from template_checks.drawing import fixed, own_strings
-from template_checks.errors import ArtefactError
-from template_checks.findings import Event, Finding, Outcome
-from template_checks.profiles import Profile
-from template_checks.search import Search, plan
-from template_checks.target import build_target, opened
+from template_checks.checks.findings import Event, Finding, Outcome
+from template_checks.checks.registry import get_checks
+from template_checks.config.schema import TargetConfig
+from template_checks.config.target import build_target, opened
+from template_checks.core.errors import ArtefactError
+from template_checks.engine.draw import fixed, own_strings
+from template_checks.engine.profiles import Profile
+from template_checks.engine.search import Search, plan
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "fixtures" / "pairs"

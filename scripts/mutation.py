@@ -36,14 +36,14 @@ from typing import Any
 
 import jinja2
 
-from template_checks.checks import get_checks
-from template_checks.config import TargetConfig
-from template_checks.conversation import Conversation
-from template_checks.drawing import draw, fixed, own_strings
-from template_checks.findings import Event, Finding, Outcome, Progress
-from template_checks.profiles import PROFILES
-from template_checks.search import Search, plan
-from template_checks.target import Target, build_target
+from template_checks.checks.findings import Event, Finding, Outcome, Progress
+from template_checks.checks.registry import get_checks
+from template_checks.config.schema import TargetConfig
+from template_checks.config.target import Target, build_target
+from template_checks.core.conversation import Conversation
+from template_checks.engine.draw import draw, fixed, own_strings
+from template_checks.engine.profiles import PROFILES
+from template_checks.engine.search import Search, plan
 
 ROOT = Path(__file__).parent.parent
 TOKENIZER = ROOT / "fixtures" / "examples" / "internlm2" / "tokenizer"

@@ -30,9 +30,9 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from template_checks.checks import all_checks
-from template_checks.config import Accepted, TargetConfig, tomllib
-from template_checks.renderers import Renderer, catalogue
+from template_checks.checks.registry import all_checks
+from template_checks.config.schema import Accepted, TargetConfig, tomllib
+from template_checks.renderers.base import Renderer, catalogue
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ("README.md", "CONTRIBUTING.md")

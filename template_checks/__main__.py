@@ -1,5 +1,5 @@
 """`python -m template_checks`."""
 
-from template_checks.cli import main
+from template_checks.cli.main import main
 
 main()

@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from template_checks.conversation import Conversation, Purpose
-from template_checks.errors import Unsupported
-from template_checks.layout import Scaffolds
-from template_checks.renderers import Context, Renderer, RendererOptions
-from template_checks.rendering import Piece, Rendering
+from template_checks.core.content_spans import Scaffolds
+from template_checks.core.conversation import Conversation, Purpose
+from template_checks.core.errors import Unsupported
+from template_checks.core.rendering import Piece, Rendering
+from template_checks.renderers.base import Context, Renderer, RendererOptions
 
 Given = dict[str, Any]
 """`messages`, `tools`, `purpose`, `continued`."""

@@ -6,18 +6,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from template_checks.checks import get_checks
-from template_checks.config import TargetConfig
-from template_checks.conversation import Conversation, Purpose
-from template_checks.findings import Finding, Outcome
-from template_checks.layout import Scaffolds
-from template_checks.profiles import Profile
-from template_checks.renderers import Context, Renderer, RendererOptions, Served
-from template_checks.rendering import ContentSpan, Encoded, Piece, Rendering, Stop
-from template_checks.search import Search, plan
-from template_checks.sources import load_tokenizer
-from template_checks.target import Target
-from template_checks.tokenizer import Tokenizer
+from template_checks.checks.findings import Finding, Outcome
+from template_checks.checks.registry import get_checks
+from template_checks.config.schema import TargetConfig
+from template_checks.config.target import Target
+from template_checks.core.content_spans import Scaffolds
+from template_checks.core.conversation import Conversation, Purpose
+from template_checks.core.rendering import ContentSpan, Encoded, Piece, Rendering, Stop
+from template_checks.core.tokenizer import Tokenizer
+from template_checks.engine.profiles import Profile
+from template_checks.engine.search import Search, plan
+from template_checks.renderers.base import Context, Renderer, RendererOptions, Served
+from template_checks.sources.loading import load_tokenizer
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "fixtures" / "examples"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from template_checks import cache
-from template_checks.cache import SUMS, cache_folder, fetch_once, sha256_file, sha256_text
-from template_checks.errors import ArtefactError
+from template_checks.core.errors import ArtefactError
+from template_checks.sources import cache
+from template_checks.sources.cache import SUMS, cache_folder, fetch_once, sha256_file, sha256_text
 
 
 @pytest.fixture(autouse=True)

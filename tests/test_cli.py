@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from template_checks import profiles
-from template_checks.checks import all_checks
-from template_checks.cli import main
-from template_checks.config import load_config
-from template_checks.examples import shipped_folder
-from template_checks.profiles import Profile
-from template_checks.renderers import catalogue
+from template_checks.checks.registry import all_checks
+from template_checks.cli.main import main
+from template_checks.config.examples import shipped_folder
+from template_checks.config.schema import load_config
+from template_checks.engine import profiles
+from template_checks.engine.profiles import Profile
+from template_checks.renderers.base import catalogue
 
-COMMAND = [sys.executable, "-m", "template_checks.cli"]
+COMMAND = [sys.executable, "-m", "template_checks.cli.main"]
 TOKENIZER = shipped_folder("examples") / "internlm2" / "tokenizer"
 HI = '[{"role": "user", "content": "hi"}]'
 QUICK = ("--check", "single-bos", "--check", "special-ids")

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from template_checks import profiles
-from template_checks.cli import main
-from template_checks.compare import Change, Comparison, Ending, compare, show_comparison
-from template_checks.profiles import Profile
-from template_checks.report import read_record
-from template_checks.views import printed
+from template_checks.cli.main import main
+from template_checks.engine import profiles
+from template_checks.engine.profiles import Profile
+from template_checks.record.compare import Change, Comparison, Ending, compare, show_comparison
+from template_checks.record.reader import read_record
+from template_checks.views.console import printed
 
 Line = dict[str, Any]
 
@@ -183,7 +183,7 @@ def test_nothing_of_a_record_reaches_a_terminal_as_it_is(record: list[Line]) -> 
 
 
 def test_the_command(record: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from template_checks.report import FORMATS
+    from template_checks.record.reader import FORMATS
 
     for name, lines in (("old", without(record, of_severity(record, "blocking"))), ("new", record)):
         (tmp_path / name).write_text(FORMATS["json"](lines), encoding="utf-8")

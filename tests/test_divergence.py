@@ -12,16 +12,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from template_checks.causes import Cause
-from template_checks.conversation import Conversation
-from template_checks.divergence import Difference, compare
+from template_checks.core.causes import Cause
+from template_checks.core.conversation import Conversation
+from template_checks.core.rendering import ContentSpan, Encoded, Piece, Rendering
 from template_checks.divergence.alignment import Run, TokenRange, parted
-from template_checks.divergence.core import core
-from template_checks.divergence.model import Sides
+from template_checks.divergence.compare import compare
+from template_checks.divergence.model import Difference, Sides
 from template_checks.divergence.text import TextComparison
 from template_checks.divergence.tokens import TokenComparison
-from template_checks.renderers import Context
-from template_checks.rendering import ContentSpan, Encoded, Piece, Rendering
+from template_checks.divergence.trim import core
+from template_checks.renderers.base import Context
 from tests.systems import ROOT, Build, LabelRenderer, TextRenderer, chatml, embedded_tokenizer
 
 TOKENIZER: Any = embedded_tokenizer()

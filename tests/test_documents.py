@@ -16,12 +16,12 @@ import jsonschema
 import pytest
 from click.testing import CliRunner, Result
 
-from template_checks.cli import main
-from template_checks.coverage import CONTENTS, Coverage, script
-from template_checks.examples import shipped_folder
-from template_checks.record_schema import SCHEMA
-from template_checks.report import read_record
-from template_checks.strategies import starters
+from template_checks.cli.main import main
+from template_checks.config.examples import shipped_folder
+from template_checks.engine.coverage import CONTENTS, Coverage, script
+from template_checks.record.reader import read_record
+from template_checks.record.schema import SCHEMA
+from template_checks.strategies.conversations import starters
 from tests.systems import embedded_tokenizer
 
 Line = dict[str, Any]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from template_checks.config import load_config
-from template_checks.conversation import Conversation
-from template_checks.drawing import draw, features, fixed, own_strings
-from template_checks.errors import Unsupported
-from template_checks.examples import example_config
-from template_checks.rendering import Rendering
-from template_checks.target import Target, build_target
-from template_checks.variants import defused, render_variant
+from template_checks.checks.variants import defused, render_variant
+from template_checks.config.examples import example_config
+from template_checks.config.schema import load_config
+from template_checks.config.target import Target, build_target
+from template_checks.core.conversation import Conversation
+from template_checks.core.errors import Unsupported
+from template_checks.core.rendering import Rendering
+from template_checks.engine.draw import draw, features, fixed, own_strings
 from tests.agents import AgentRenderer
 from tests.systems import LabelRenderer, embedded_tokenizer, make_target
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from template_checks.sources import load_generation_config, load_tokenizer
-from template_checks.tokenizer import Tokenizer
+from template_checks.core.tokenizer import Tokenizer
+from template_checks.sources.generation import load_generation_config
+from template_checks.sources.loading import load_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "fixtures" / "examples" / "internlm2" / "tokenizer"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from template_checks.views.html import render_html
+from template_checks.views.html.page import render_html
 from tests.test_html_report import EVIL, example_record, full, many, of_kind, outsider
 
 if TYPE_CHECKING:

@@ -19,13 +19,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from template_checks import profiles
-from template_checks.cli import main
-from template_checks.profiles import Profile
-from template_checks.views.html import render_html
-from template_checks.views.report.strips import Room, Strip, strip_of
-from template_checks.views.report.texts import LONGEST, excerpt, plain
-from template_checks.visible import visible
+from template_checks.cli.main import main
+from template_checks.core.display import visible
+from template_checks.engine import profiles
+from template_checks.engine.profiles import Profile
+from template_checks.views.html.page import render_html
+from template_checks.views.html.texts import LONGEST, excerpt, plain
+from template_checks.views.html.token_diff import Room, Strip, strip_of
 
 Line = dict[str, Any]
 EVIL = (
@@ -233,7 +233,7 @@ def test_links_of_a_cell_lead_to_the_findings_of_its_outcome(record: list[Line])
 
 
 def test_rows_stand_in_the_order_of_the_command_checks(record: list[Line]) -> None:
-    from template_checks.checks import all_checks
+    from template_checks.checks.registry import all_checks
 
     html = render_html(record)
     rows = re.findall(r'<th scope="row">([\w-]+) <span class="promise">', html)

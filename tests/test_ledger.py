@@ -11,19 +11,19 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from template_checks import profiles
-from template_checks.accept import with_entry
-from template_checks.checks import get_checks
-from template_checks.cli import main
-from template_checks.config import Accepted, load_config, tomllib
-from template_checks.conversation import Conversation, Message
-from template_checks.errors import UsageError
-from template_checks.findings import Finding
-from template_checks.ledger import Judged
-from template_checks.profiles import Profile
-from template_checks.search import Search, plan
-from template_checks.store import FOLDER
-from template_checks.target import build_target, opened
+from template_checks.checks.findings import Finding
+from template_checks.checks.registry import get_checks
+from template_checks.cli.accept import with_entry
+from template_checks.cli.main import main
+from template_checks.config.schema import Accepted, load_config, tomllib
+from template_checks.config.target import build_target, opened
+from template_checks.core.conversation import Conversation, Message
+from template_checks.core.errors import UsageError
+from template_checks.engine import profiles
+from template_checks.engine.accepted import Judged
+from template_checks.engine.database import FOLDER
+from template_checks.engine.profiles import Profile
+from template_checks.engine.search import Search, plan
 from template_checks.views.terminal import grouped
 from tests.systems import EXAMPLES, TextRenderer, chatml, make_target
 

@@ -13,11 +13,11 @@ import pytest
 import tokenizers
 import transformers
 
-from template_checks import search
-from template_checks.conversation import Conversation
-from template_checks.examples import shipped_folder
-from template_checks.record import Line
-from template_checks.record_schema import SCHEMA
+from template_checks.config.examples import shipped_folder
+from template_checks.core.conversation import Conversation
+from template_checks.engine import search
+from template_checks.record.schema import SCHEMA
+from template_checks.record.writer import Line
 
 assert transformers.PreTrainedTokenizerFast and tokenizers
 """Loaded here, because pytester forgets modules that a run in this process loads, and numpy loads only once."""
@@ -101,7 +101,7 @@ def test_a_failure_is_our_text_and_no_traceback(project: pytest.Pytester) -> Non
 
 
 def test_what_is_printed_can_be_replayed(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    from template_checks.cli import main
+    from template_checks.cli.main import main
 
     write_toml(project.path, template=BOS_TWICE + TURNS)
     result = project.runpytest_inprocess("--check", "single-bos")
@@ -357,7 +357,7 @@ BOTH = ("--check", "single-bos", "--check", "special-ids")
 
 def test_the_record_is_that_of_a_run(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a renderer that refuses everything, which a verdict says."""
-    from template_checks.cli import main
+    from template_checks.cli.main import main
 
     write_toml(project.path, template=BOS_TWICE + TURNS)
     refusing = (
@@ -495,7 +495,7 @@ def test_silence_without_the_file(project: pytest.Pytester) -> None:
             heavy = {"transformers", "tokenizers", "pydantic", "jinja2", "rich", "click"}
             assert not heavy & sys.modules.keys()
             ours = {name for name in sys.modules if name.startswith("template_checks")}
-            assert ours <= {"template_checks", "template_checks.pytest_plugin"}
+            assert ours <= {"template_checks", "template_checks.pytest.plugin"}
         """
     )
     result = project.runpytest_subprocess()

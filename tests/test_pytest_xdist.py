@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from template_checks.pytest_run import Account, Found, merged
-from template_checks.record import Line
+from template_checks.pytest.items import Account, Found, merged
+from template_checks.record.writer import Line
 from tests.test_pytest_plugin import BOS_TWICE, BOTH, TURNS, ends, project, read_record, write_toml
 
 pytest.importorskip("xdist")
@@ -117,7 +117,7 @@ def test_silence_without_the_file(project: pytest.Pytester, monkeypatch: pytest.
     result = project.runpytest_subprocess("-n", "2", "-s")
     result.assert_outcomes(passed=1)
     text = result.stdout.str()
-    assert "in the controller: ['template_checks', 'template_checks.pytest_plugin']" in text
+    assert "in the controller: ['template_checks', 'template_checks.pytest.plugin']" in text
     assert "template-checks:" not in text
     assert not [*folder.glob("template-checks-*")]
 

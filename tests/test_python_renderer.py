@@ -13,11 +13,11 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from template_checks.conversation import Conversation
-from template_checks.errors import ArtefactError, RenderError, Unsupported, UsageError
-from template_checks.renderers import Context
+from template_checks.core.conversation import Conversation
+from template_checks.core.errors import ArtefactError, RenderError, Unsupported, UsageError
+from template_checks.core.tokenizer import Tokenizer
+from template_checks.renderers.base import Context
 from template_checks.renderers.python import PythonOptions, PythonRenderer
-from template_checks.tokenizer import Tokenizer
 
 CHATML = "<|im_start|>user\nhi<|im_end|>\n"
 

@@ -20,16 +20,16 @@ from typing import Any
 
 import pytest
 
-from template_checks import profiles
-from template_checks.checks import get_checks
-from template_checks.cli import main
-from template_checks.config import load_config
-from template_checks.conversation import Conversation
-from template_checks.examples import example_config
-from template_checks.findings import Finding
-from template_checks.profiles import PROFILES, Profile
-from template_checks.search import Search, plan
-from template_checks.target import Target, build_target, opened
+from template_checks.checks.findings import Finding
+from template_checks.checks.registry import get_checks
+from template_checks.cli.main import main
+from template_checks.config.examples import example_config
+from template_checks.config.schema import load_config
+from template_checks.config.target import Target, build_target, opened
+from template_checks.core.conversation import Conversation
+from template_checks.engine import profiles
+from template_checks.engine.profiles import PROFILES, Profile
+from template_checks.engine.search import Search, plan
 
 Line = dict[str, Any]
 EXAMPLE = example_config("internlm2")
@@ -247,7 +247,16 @@ def test_odd_characters_survive(tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_cut_off_has_no_footer(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "template_checks.cli", "run", "--example", "internlm2", "--profile", "signoff"]
+    command = [
+        sys.executable,
+        "-m",
+        "template_checks.cli.main",
+        "run",
+        "--example",
+        "internlm2",
+        "--profile",
+        "signoff",
+    ]
     record = tmp_path / "run.ndjson"
     with subprocess.Popen(
         [*command, "--record", record.name], cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True

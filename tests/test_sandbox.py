@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from template_checks.errors import ArtefactError, RenderError, Unsupported
-from template_checks.web_ui.isolate import isolate
-from template_checks.web_ui.sandbox import MAX_FAILURES, Inputs, Sandbox
-from template_checks.web_ui.script import Script
+from template_checks.core.errors import ArtefactError, RenderError, Unsupported
+from template_checks.renderers.web_ui.analysis.isolate import isolate
+from template_checks.renderers.web_ui.analysis.script import Script
+from template_checks.renderers.web_ui.sandbox.process import MAX_FAILURES, Inputs, Sandbox
 
 Make = Callable[..., Sandbox]
 

@@ -19,25 +19,25 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 from tokenizers import Tokenizer as Backend
 from transformers import PreTrainedTokenizerFast
 
-from template_checks import front
-from template_checks.causes import Cause
-from template_checks.checks import get_checks
-from template_checks.cli import main
-from template_checks.config import load_config
-from template_checks.conversation import Conversation, Purpose
-from template_checks.crossings import Crossing, Listing, crossing, list_crossings
-from template_checks.errors import ArtefactError, Unsupported
-from template_checks.findings import Finding
-from template_checks.profiles import Profile
-from template_checks.renderers import Context, Renderer, RendererOptions
-from template_checks.renderers.xtuner import XTunerOptions, XTunerRenderer
-from template_checks.rendering import ContentSpan, Encoded, Piece, Rendering
-from template_checks.seams import Seam, find_seams, seams_in
-from template_checks.search import Search, plan
-from template_checks.sources import load_tokenizer
-from template_checks.target import Target, build_target
-from template_checks.tokenizer import Tokenizer
-from template_checks.vocabulary import Vocabulary, as_text
+from template_checks.checks.findings import Finding
+from template_checks.checks.registry import get_checks
+from template_checks.cli import inspect as front
+from template_checks.cli.main import main
+from template_checks.config.schema import load_config
+from template_checks.config.target import Target, build_target
+from template_checks.core.causes import Cause
+from template_checks.core.conversation import Conversation, Purpose
+from template_checks.core.errors import ArtefactError, Unsupported
+from template_checks.core.rendering import ContentSpan, Encoded, Piece, Rendering
+from template_checks.core.tokenizer import Tokenizer
+from template_checks.engine.profiles import Profile
+from template_checks.engine.search import Search, plan
+from template_checks.renderers.base import Context, Renderer, RendererOptions
+from template_checks.renderers.xtuner.renderer import XTunerOptions, XTunerRenderer
+from template_checks.seams.find import Seam, find_seams, seams_in
+from template_checks.seams.merges import Crossing, Listing, crossing, list_crossings
+from template_checks.seams.vocabulary import Vocabulary, as_text
+from template_checks.sources.loading import load_tokenizer
 from tests.systems import EXAMPLES, ROOT, Build, LabelRenderer, chatml, embedded_tokenizer, make_target
 
 network = pytest.mark.network

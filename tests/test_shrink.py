@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from template_checks.conversation import Conversation, Message
-from template_checks.shrink import MAX_ATTEMPTS, shrink, size
-from template_checks.strategies import conversations
+from template_checks.core.conversation import Conversation, Message
+from template_checks.engine.shrink import MAX_ATTEMPTS, shrink, size
+from template_checks.strategies.conversations import conversations
 from template_checks.strategies.tools import calling, definition, result
 
 Still = Callable[[Conversation], bool]

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from tokenizers.pre_tokenizers import ByteLevel
 
-from template_checks.causes import Cause
-from template_checks.checks import NotExercised, get_checks
-from template_checks.sources import load_tokenizer
-from template_checks.target import Target
+from template_checks.checks.registry import NotExercised, get_checks
+from template_checks.config.target import Target
+from template_checks.core.causes import Cause
+from template_checks.sources.loading import load_tokenizer
 from tests.systems import make_target
 
 MERGES = [("a", "b"), ("ab", "c")]

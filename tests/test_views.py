@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from template_checks import profiles
-from template_checks.cli import main
-from template_checks.errors import UsageError
-from template_checks.profiles import Profile
-from template_checks.report import FORMATS, read_record
+from template_checks.cli.main import main
+from template_checks.core.errors import UsageError
+from template_checks.engine import profiles
+from template_checks.engine.profiles import Profile
+from template_checks.record.reader import FORMATS, read_record
 from template_checks.views import markdown as markdown_view
 from template_checks.views.badge import badge
 from template_checks.views.github import annotations
@@ -217,7 +217,7 @@ def test_the_command_prints_or_writes_a_view(
     path, output = written(tmp_path, record), tmp_path / "view"
     for form in FORMATS:
         if form == "html":
-            pytest.importorskip("template_checks.views.html")
+            pytest.importorskip("template_checks.views.html.page")
         for words in ([], ["--output", str(output)]):
             with pytest.raises(SystemExit) as ended:
                 main.main(["report", str(path), "--format", form, *words], prog_name="template-checks")
@@ -230,7 +230,7 @@ def test_the_command_prints_or_writes_a_view(
 def test_no_view_breaks_or_hides_anything(record: list[Line], form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A colour or a control character would be the record's, or the environment's: neither is let through."""
     if form == "html":
-        pytest.importorskip("template_checks.views.html")
+        pytest.importorskip("template_checks.views.html.page")
     monkeypatch.setenv("FORCE_COLOR", "1")
     before = copy.deepcopy(record)
     text = FORMATS[form](record)
@@ -298,7 +298,7 @@ def test_a_run_that_proves_nothing_is_an_error_in_every_view(records: dict[str, 
 
 
 def test_html_agrees_too(record: list[Line]) -> None:
-    html = pytest.importorskip("template_checks.views.html").render_html(record)
+    html = pytest.importorskip("template_checks.views.html.page").render_html(record)
     outcomes = Counter(line["outcome"] for line in of_kind(record, "outcome"))
     said = dict(re.findall(r'data-count="([\w-]+)".*?</span> ([\d,]+)</li>', html))
     assert {name: int(count.replace(",", "")) for name, count in said.items() if count != "0"} == outcomes

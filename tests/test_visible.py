@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from template_checks.cli import main
-from template_checks.visible import shortened, spell_out, visible
+from template_checks.cli.main import main
+from template_checks.core.display import shortened, spell_out, visible
 
 BLOCKS = (
     range(0x3100),

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from template_checks.conversation import Conversation, Message
-from template_checks.errors import ArtefactError, RenderError, TemplateChecksError, Unsupported, UsageError
-from template_checks.renderers import Context
-from template_checks.renderers.web_ui import WebUIRenderer
-from template_checks.rendering import Stop
-from template_checks.tokenizer import Tokenizer
+from template_checks.core.conversation import Conversation, Message
+from template_checks.core.errors import ArtefactError, RenderError, TemplateChecksError, Unsupported, UsageError
+from template_checks.core.rendering import Stop
+from template_checks.core.tokenizer import Tokenizer
+from template_checks.renderers.base import Context
+from template_checks.renderers.web_ui.renderer import WebUIRenderer
 
 EXAMPLES = Path(__file__).parents[1] / "fixtures" / "examples"
 TALK = Conversation.of(("user", "Hi"), ("assistant", "Yo"), ("user", "Bye"))

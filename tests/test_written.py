@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from template_checks.divergence.written import how_written
+from template_checks.divergence.json_style import how_written
 
 WAYS = {
     "indented": ('f {"a": [1, {"b": ""}]}', 'f {\n  "a": [\n1, {"b": ""}]}', "white space"),

@@ -14,13 +14,13 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from template_checks.conversation import Conversation
-from template_checks.errors import ArtefactError, RenderError, Unsupported, UsageError
-from template_checks.renderers import Context
-from template_checks.renderers.xtuner import XTunerOptions, XTunerRenderer
-from template_checks.tokenizer import Tokenizer
-from template_checks.xtuner import library as xtuner_library
-from template_checks.xtuner.encode import class_name_in_training
+from template_checks.core.conversation import Conversation
+from template_checks.core.errors import ArtefactError, RenderError, Unsupported, UsageError
+from template_checks.core.tokenizer import Tokenizer
+from template_checks.renderers.base import Context
+from template_checks.renderers.xtuner import library as xtuner_library
+from template_checks.renderers.xtuner.encode import class_name_in_training
+from template_checks.renderers.xtuner.renderer import XTunerOptions, XTunerRenderer
 
 CHATML = {
     "SYSTEM": "<|im_start|>system\n{system}<|im_end|>\n",
@@ -68,7 +68,7 @@ def tokenizer() -> Tokenizer:
 def own_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """TEMPLATES instead of the real package's file."""
     found = xtuner_library.Library("0.2.0", TEMPLATES)
-    monkeypatch.setattr("template_checks.renderers.xtuner.library", lambda version, offline: found)
+    monkeypatch.setattr("template_checks.renderers.xtuner.renderer.library", lambda version, offline: found)
 
 
 def make(tokenizer: Tokenizer, template: Any = None, folder: Path = Path(), **options: Any) -> XTunerRenderer:

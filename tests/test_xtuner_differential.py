@@ -22,13 +22,13 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from template_checks.conversation import Conversation, Message
-from template_checks.errors import ArtefactError, Unsupported
-from template_checks.renderers import Context
-from template_checks.renderers.xtuner import XTunerOptions, XTunerRenderer
-from template_checks.tokenizer import Tokenizer
-from template_checks.xtuner import library as xtuner_library
-from template_checks.xtuner.config import read_config
+from template_checks.core.conversation import Conversation, Message
+from template_checks.core.errors import ArtefactError, Unsupported
+from template_checks.core.tokenizer import Tokenizer
+from template_checks.renderers.base import Context
+from template_checks.renderers.xtuner import library as xtuner_library
+from template_checks.renderers.xtuner.config import read_config
+from template_checks.renderers.xtuner.renderer import XTunerOptions, XTunerRenderer
 
 pytestmark = pytest.mark.network
 
@@ -156,7 +156,7 @@ def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
     if request.param == "internlm2":
         if not EMBEDDED.is_dir():
             pytest.skip("the embedded tokenizer is not there")
-        from template_checks.sources import load_tokenizer
+        from template_checks.sources.loading import load_tokenizer
 
         return load_tokenizer(str(EMBEDDED), folder=EMBEDDED.parent)
     if request.param == "qwen2":

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from template_checks.causes import Cause
-from template_checks.checks import Mismatch, NotExercised, Severity, Verdict, case_check, seen_in
+from template_checks.checks.case import Case
+from template_checks.checks.registry import Mismatch, NotExercised, Severity, Verdict, case_check, seen_in
+from template_checks.config.target import Result
+from template_checks.core.causes import Cause
+from template_checks.core.display import shortened, visible
+from template_checks.core.rendering import Rendering
 from template_checks.divergence.alignment import TokenRange, common_prefix, tokens_at
-from template_checks.divergence.core import common_end
-from template_checks.exchange import Case
-from template_checks.rendering import Rendering
-from template_checks.target import Result
-from template_checks.visible import shortened, visible
+from template_checks.divergence.trim import common_end
 
 
 @case_check("content", "Each message's content stands in the text, unaltered and in order.")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from template_checks.causes import Cause
-from template_checks.checks import Mismatch, NotExercised, Verdict, case_check
+from template_checks.checks.case import Case
 from template_checks.checks.reasoning import marks_reasoning
-from template_checks.divergence import scaffold_place
+from template_checks.checks.registry import Mismatch, NotExercised, Verdict, case_check
+from template_checks.core.causes import Cause
+from template_checks.core.display import shortened, spell_out, visible
+from template_checks.core.rendering import Rendering
 from template_checks.divergence.alignment import TokenRange, common_prefix
-from template_checks.divergence.core import core
-from template_checks.exchange import Case
-from template_checks.rendering import Rendering
-from template_checks.visible import shortened, spell_out, visible
+from template_checks.divergence.model import scaffold_place
+from template_checks.divergence.trim import core
 
 _BY_DESIGN = {Cause.SEAM, Cause.REASONING_DROPPED}
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from template_checks.causes import Cause
-from template_checks.checks import NotExercised, Verdict, case_check, seen_in
+from template_checks.checks.case import Case
+from template_checks.checks.registry import NotExercised, Verdict, case_check, seen_in
+from template_checks.core.causes import Cause
+from template_checks.core.rendering import IGNORE_INDEX, Rendering
 from template_checks.divergence.alignment import TokenRange
-from template_checks.exchange import Case
-from template_checks.rendering import IGNORE_INDEX, Rendering
 
 
 @case_check(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from template_checks.causes import Cause
-from template_checks.checks import NotExercised, Severity, Verdict, case_check, seen_in
+from template_checks.checks.case import Case
 from template_checks.checks.reasoning import without_markers
+from template_checks.checks.registry import NotExercised, Severity, Verdict, case_check, seen_in
+from template_checks.core.causes import Cause
+from template_checks.core.display import shortened, visible
+from template_checks.core.errors import Unsupported
+from template_checks.core.rendering import Rendering
 from template_checks.divergence.alignment import TokenRange, common_prefix, tokens_at
-from template_checks.errors import Unsupported
-from template_checks.exchange import Case
-from template_checks.rendering import Rendering
-from template_checks.visible import shortened, visible
 
 
 @case_check(

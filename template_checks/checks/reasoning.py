@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from template_checks.causes import Cause
-from template_checks.checks import NotExercised, Severity, Verdict, case_check, seen_in
+from template_checks.checks.case import Case
+from template_checks.checks.registry import NotExercised, Severity, Verdict, case_check, seen_in
+from template_checks.core.causes import Cause
+from template_checks.core.display import shortened, visible
+from template_checks.core.rendering import Rendering
 from template_checks.divergence.alignment import TokenRange, tokens_at
-from template_checks.exchange import Case
-from template_checks.rendering import Rendering
-from template_checks.visible import shortened, visible
 
 MARKERS = (("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<seed:think>", "</seed:think>"))
 """With which templates enclose reasoning."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from template_checks.causes import Cause
-from template_checks.checks import Mismatch, NotExercised, Severity, Verdict, case_check, seen_in, target_check
+from template_checks.checks.case import Answer, Case
+from template_checks.checks.registry import Mismatch, NotExercised, Severity, Verdict, case_check, seen_in, target_check
+from template_checks.config.target import Target, resolve
+from template_checks.core.causes import Cause
+from template_checks.core.display import shortened, visible
+from template_checks.core.rendering import IGNORE_INDEX, Rendering, Stop
 from template_checks.divergence.alignment import TokenRange
-from template_checks.exchange import Answer, Case
-from template_checks.renderers import Served
-from template_checks.rendering import IGNORE_INDEX, Rendering, Stop
-from template_checks.target import Target, resolve
-from template_checks.visible import shortened, visible
+from template_checks.renderers.base import Served
 
 _NO_ANSWER = "no answer with a stop token behind it could be located"
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from template_checks.causes import Cause
-from template_checks.checks import Mismatch, NotExercised, Verdict, case_check, from_difference, seen_in, target_check
+from template_checks.checks.case import Case
+from template_checks.checks.registry import (
+    Mismatch,
+    NotExercised,
+    Verdict,
+    case_check,
+    from_difference,
+    seen_in,
+    target_check,
+)
+from template_checks.config.target import Target
+from template_checks.core.causes import Cause
+from template_checks.core.display import visible
+from template_checks.core.rendering import Rendering
 from template_checks.divergence.alignment import TokenRange, common_prefix
-from template_checks.exchange import Case
-from template_checks.renderers import Renderer
-from template_checks.rendering import Rendering
-from template_checks.target import Target
-from template_checks.visible import visible
+from template_checks.renderers.base import Renderer
 
 _NO_REFERENCE = "the reference cannot render these conversations for this purpose"
 
@@ -168,7 +176,7 @@ def slow_fast(target: Target) -> Verdict:
     slow = tokenizer.slow()
     if isinstance(slow, str):
         return NotExercised(slow)
-    from template_checks.strategies import fragments
+    from template_checks.strategies.contents import fragments
 
     for control in ("", *sorted(tokenizer.control_tokens)[:8]):
         for fragment in fragments():

@@ -6,15 +6,15 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from template_checks.causes import Cause
-from template_checks.checks import Mismatch, NotExercised, Severity, Verdict, case_check, seen_in
-from template_checks.conversation import Conversation
+from template_checks.checks.case import Case
+from template_checks.checks.registry import Mismatch, NotExercised, Severity, Verdict, case_check, seen_in
+from template_checks.config.target import Result
+from template_checks.core.causes import Cause
+from template_checks.core.conversation import Conversation
+from template_checks.core.display import shortened, visible
+from template_checks.core.errors import RenderError, Unsupported
+from template_checks.core.rendering import Rendering
 from template_checks.divergence.alignment import TokenRange
-from template_checks.errors import RenderError, Unsupported
-from template_checks.exchange import Case
-from template_checks.rendering import Rendering
-from template_checks.target import Result
-from template_checks.visible import shortened, visible
 
 
 @case_check(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from template_checks.rendering import CharSpan, Rendering
+from template_checks.core.rendering import CharSpan, Rendering
 
 
 def common_prefix(a: Sequence[object], b: Sequence[object]) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from template_checks.causes import Cause
-from template_checks.conversation import Conversation
+from template_checks.core.causes import Cause
+from template_checks.core.conversation import Conversation
+from template_checks.core.rendering import CharSpan, Rendering
+from template_checks.core.tokenizer import Tokenizer
 from template_checks.divergence.alignment import TokenRange
-from template_checks.rendering import CharSpan, Rendering
-from template_checks.tokenizer import Tokenizer
 
 WINDOW = 24
 """Characters of scaffold on each side of a difference by which its origin is looked up."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from template_checks.causes import Cause
+from template_checks.core.causes import Cause
+from template_checks.core.display import shortened, spell_out, visible
+from template_checks.core.rendering import CharSpan, Segment
 from template_checks.divergence.alignment import tokens_at, widened
-from template_checks.divergence.core import core
+from template_checks.divergence.json_style import how_written
 from template_checks.divergence.model import WINDOW, Core, Difference, Sides, scaffold_place
-from template_checks.divergence.written import how_written
-from template_checks.rendering import CharSpan, Segment
-from template_checks.visible import shortened, spell_out, visible
+from template_checks.divergence.trim import core
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from template_checks.causes import Cause
+from template_checks.core.causes import Cause
+from template_checks.core.display import shortened, spell_out, visible
+from template_checks.core.rendering import CharSpan, Rendering
 from template_checks.divergence.alignment import Run, TokenRange, common_prefix, common_suffix, parted, text_under
 from template_checks.divergence.model import Core, Difference, Sides, scaffold_place
-from template_checks.rendering import CharSpan, Rendering
-from template_checks.visible import shortened, spell_out, visible
 
 
 class TokenComparison:

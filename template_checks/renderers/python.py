@@ -14,14 +14,14 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from template_checks.cache import sha256_file, sha256_text
-from template_checks.conversation import Conversation, Feature, Purpose
-from template_checks.errors import ArtefactError, RenderError, TemplateChecksError, Unsupported, UsageError
-from template_checks.layout import Scaffolds
-from template_checks.renderers import Context, Renderer, RendererOptions
-from template_checks.rendering import Artefact, ContentSpan, Encoded, Piece, Rendering
-from template_checks.returned import Returned, as_returned, rendering_of_ids, rendering_of_text
-from template_checks.xtuner.templates import did_you_mean
+from template_checks.core.content_spans import Scaffolds
+from template_checks.core.conversation import Conversation, Feature, Purpose
+from template_checks.core.errors import ArtefactError, RenderError, TemplateChecksError, Unsupported, UsageError
+from template_checks.core.rendering import Artefact, ContentSpan, Encoded, Piece, Rendering
+from template_checks.core.suggest import did_you_mean
+from template_checks.renderers.base import Context, Renderer, RendererOptions
+from template_checks.renderers.result_parsing import Returned, as_returned, rendering_of_ids, rendering_of_text
+from template_checks.sources.cache import sha256_file, sha256_text
 
 _OFFERED = ("messages", "purpose", "add_generation_prompt", "tokenizer", "tools", "continue_final_message")
 _SHAPES = "`module:function` or `path/to/file.py:function`"
@@ -58,7 +58,7 @@ class PythonRenderer(Renderer):
     It returns one of: the text; a list of ids; `(ids, labels)`; a dict with `text`, `ids` (or `input_ids`),
     `labels`; or, where it tokenizes in pieces, a dict with `pieces`: texts that are tokenized each on its own and ids
     that stand between them, each perhaps in a pair with whether loss is computed on it. Messages are fresh dicts each
-    time. It may raise `template_checks.errors.Unsupported` for
+    time. It may raise `template_checks.core.errors.Unsupported` for
     conversations it cannot express.
 
     Raises:
@@ -208,7 +208,7 @@ class PythonRenderer(Renderer):
             raise UsageError(
                 f"There is no function {name!r} in it.",
                 where=self._place,
-                hint=did_you_mean(name, known) + f"it has: {', '.join(known) or 'no functions'}",
+                hint=f"{did_you_mean(name, known)} it has: {', '.join(known) or 'no functions'}".lstrip(),
             ) from error
         if not callable(function):
             raise UsageError(f"{name!r} is a {type(function).__name__}, not a function.", where=self._place)

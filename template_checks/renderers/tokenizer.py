@@ -12,14 +12,14 @@ import jinja2.ext
 import jinja2.nodes
 from pydantic import Field
 
-from template_checks.cache import sha256_file
-from template_checks.conversation import Conversation, Feature, Purpose
-from template_checks.errors import ArtefactError, RenderError, Unsupported, UsageError
-from template_checks.layout import Scaffolds
-from template_checks.limits import MAX_TEXT, TimeLimitError, limited
-from template_checks.renderers import Context, OptionsType, Renderer, RendererOptions
-from template_checks.rendering import IGNORE_INDEX, Artefact, Origin, Piece, Rendering
-from template_checks.returned import rendering_of_text
+from template_checks.core.content_spans import Scaffolds
+from template_checks.core.conversation import Conversation, Feature, Purpose
+from template_checks.core.errors import ArtefactError, RenderError, Unsupported, UsageError
+from template_checks.core.limits import MAX_TEXT, TimeLimitError, limited
+from template_checks.core.rendering import IGNORE_INDEX, Artefact, Origin, Piece, Rendering
+from template_checks.renderers.base import Context, OptionsType, Renderer, RendererOptions
+from template_checks.renderers.result_parsing import rendering_of_text
+from template_checks.sources.cache import sha256_file
 
 _GENERATION_BLOCK = r"\{%-?\s*generation\s*-?%\}"
 """As transformers looks for it."""

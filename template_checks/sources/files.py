@@ -8,9 +8,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from template_checks.cache import SUMS, sha256_file
-from template_checks.errors import ArtefactError
-from template_checks.rendering import Artefact
+from template_checks.core.errors import ArtefactError
+from template_checks.core.rendering import Artefact
+from template_checks.sources.cache import SUMS, sha256_file
 
 PATTERNS = (
     "tokenizer.json",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from template_checks.cache import sha256_file
-from template_checks.errors import ArtefactError
-from template_checks.rendering import Artefact, Stop
+from template_checks.core.errors import ArtefactError
+from template_checks.core.rendering import Artefact, Stop
+from template_checks.sources.cache import sha256_file
 from template_checks.sources.files import read_object
 
 NAME = "generation_config.json"

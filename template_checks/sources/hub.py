@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from template_checks.cache import cache_folder, fetch_once
-from template_checks.errors import ArtefactError, TemplateChecksError
+from template_checks.core.errors import ArtefactError, TemplateChecksError
+from template_checks.sources.cache import cache_folder, fetch_once
 from template_checks.sources.files import Located, patterns
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import warnings
@@ -12,12 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from template_checks.cache import sha256_file
-from template_checks.errors import ArtefactError, UsageError
-from template_checks.rendering import Artefact
+from template_checks.core.errors import ArtefactError, UsageError
+from template_checks.core.rendering import Artefact
+from template_checks.core.suggest import nearest
+from template_checks.core.tokenizer import Tokenizer
 from template_checks.sources import repair as repairing
+from template_checks.sources.cache import sha256_file
 from template_checks.sources.files import Located, artefacts, read_object, read_text
-from template_checks.tokenizer import Tokenizer
 
 _SCHEMES = ("hub", "modelscope", "npm")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -88,11 +88,11 @@ def _locate(spec: str, folder: Path, revision: str | None, trust: bool, offline:
         except ArtefactError as error:
             error.hint = f"{error.hint or ''}; looked for a folder first: {path}".lstrip("; ")
             raise
-    near = difflib.get_close_matches(scheme, _SCHEMES, n=1) if colon else []
+    near = nearest(scheme, _SCHEMES) if colon else None
     raise UsageError(
         f"No tokenizer {spec!r}: there is no such folder, and it names no repository.",
         where=str(path),
-        hint=f"did you mean {near[0]}:{rest}?" if near else f"name {_FORMS}",
+        hint=f"did you mean {near}:{rest}?" if near else f"name {_FORMS}",
     )
 
 

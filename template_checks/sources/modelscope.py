@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from template_checks.errors import ArtefactError
+from template_checks.core.errors import ArtefactError
 from template_checks.sources.files import Located, patterns
 
 

@@ -11,8 +11,8 @@ import tempfile
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
-from template_checks.cache import fetch_once
-from template_checks.errors import ArtefactError, UsageError
+from template_checks.core.errors import ArtefactError, UsageError
+from template_checks.sources.cache import fetch_once
 from template_checks.sources.files import PATTERNS, Located
 
 _PACKAGE = re.compile(r"(@[a-z0-9~][a-z0-9._~-]*/)?[a-z0-9~][a-z0-9._~-]*")

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from template_checks.conversation import Conversation, Feature, Message
+from template_checks.core.conversation import Conversation, Feature, Message
 from template_checks.strategies.contents import COMBINING, WHITE_SPACE, contents
 from template_checks.strategies.tools import ARGUMENTS, RESULTS, calling, definition, definitions, result, uses
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from template_checks.conversation import Message
+from template_checks.core.conversation import Message
 
 NAME = "f"
 

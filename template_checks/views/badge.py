@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from template_checks.record import Line
-from template_checks.views import Parts, on_one_line
+from template_checks.record.writer import Line
+from template_checks.views.console import Parts, on_one_line
 
 _COLOURS = {0: "green", 1: "red", 2: "orange"}
 

@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from template_checks.record import Line, item_id
-from template_checks.views import CUT_OFF, STALE, Parts, on_one_line, printable
+from template_checks.core.display import shortened
+from template_checks.record.writer import Line, item_id
+from template_checks.views.console import CUT_OFF, STALE, Parts, on_one_line, printable
 from template_checks.views.terminal import grouped
-from template_checks.visible import shortened
 
 LIMIT = 10
 """Annotations of each kind that GitHub shows for one step."""

@@ -7,8 +7,8 @@ from xml.etree import ElementTree as ET
 
 from rich.console import Console
 
-from template_checks.record import Line, item_id
-from template_checks.views import CUT_OFF, STALE, Parts, on_one_line, printable, printed
+from template_checks.record.writer import Line, item_id
+from template_checks.views.console import CUT_OFF, STALE, Parts, on_one_line, printable, printed
 from template_checks.views.terminal import grouped, ledger_text, show_finding
 
 _MESSAGE = 300

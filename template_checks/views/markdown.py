@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import get_args
 
-from template_checks.findings import OutcomeName
-from template_checks.record import Line
-from template_checks.views import CUT_OFF, STALE, Parts, on_one_line, printable, printed
+from template_checks.checks.findings import OutcomeName
+from template_checks.record.writer import Line
+from template_checks.views.console import CUT_OFF, STALE, Parts, on_one_line, printable, printed
 from template_checks.views.terminal import grouped, show_finding, sign
 
 LIMIT = 60_000

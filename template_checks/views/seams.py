@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from template_checks.record import Line
+from template_checks.core.display import shortened, spell_out, visible
+from template_checks.record.writer import Line
 from template_checks.views.terminal import print_table
-from template_checks.visible import shortened, spell_out, visible
 
 _ROWS = 50
 _TOKEN, _IDS = 14, 14

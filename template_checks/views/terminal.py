@@ -11,10 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from template_checks.causes import Cause
-from template_checks.record import Line
-from template_checks.views.strip import strip_lines
-from template_checks.visible import shortened, visible
+from template_checks.core.causes import Cause
+from template_checks.core.display import shortened, visible
+from template_checks.record.writer import Line
+from template_checks.views.token_diff import strip_lines
 
 _ORDER = ("same-tokens", "same-text", "stop-served", "stop-after-answer")
 """Which check of a group is shown in full: the one whose strip says most."""
@@ -57,7 +57,7 @@ def print_table(table: Table, console: Console) -> None:
 
 def text_of(group: list[Line]) -> str:
     """A group of findings as plain text of 80 columns."""
-    from template_checks.views import printed  # which imports from here
+    from template_checks.views.console import printed  # which imports from here
 
     return printed(lambda console: show_finding(group, console))
 

@@ -12,10 +12,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from template_checks.causes import Cause
-from template_checks.errors import RenderError
-from template_checks.sources import load_tokenizer
-from template_checks.target import Target
+from template_checks.config.target import Target
+from template_checks.core.causes import Cause
+from template_checks.core.errors import RenderError
+from template_checks.sources.loading import load_tokenizer
 from tests.agents import END, HEADER, AgentBuild, AgentRenderer, Given, agent, arguments, calls, content, turn
 from tests.meta.liar import Liar
 from tests.systems import EXAMPLES, embedded_tokenizer, make_target

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from template_checks.causes import Cause
-from template_checks.target import Target
+from template_checks.config.target import Target
+from template_checks.core.causes import Cause
 
 
 @dataclass(frozen=True)

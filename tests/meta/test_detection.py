@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from template_checks.causes import Cause
-from template_checks.checks import get_checks
-from template_checks.config import load_config
-from template_checks.conversation import Conversation
-from template_checks.examples import example_config
-from template_checks.findings import Finding
-from template_checks.profiles import PROFILES
-from template_checks.search import Search, plan
-from template_checks.target import Target, build_target, opened
+from template_checks.checks.findings import Finding
+from template_checks.checks.registry import get_checks
+from template_checks.config.examples import example_config
+from template_checks.config.schema import load_config
+from template_checks.config.target import Target, build_target, opened
+from template_checks.core.causes import Cause
+from template_checks.core.conversation import Conversation
+from template_checks.engine.profiles import PROFILES
+from template_checks.engine.search import Search, plan
 from tests.systems import ROOT
 
 SEEDS = range(20)

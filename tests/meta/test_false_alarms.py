@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scripts.false_alarms import PAIRS, look_at, table
-from template_checks.errors import ArtefactError
+from template_checks.core.errors import ArtefactError
 
 FEW = 150
 

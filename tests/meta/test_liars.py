@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from template_checks.causes import Cause
-from template_checks.checks import all_checks
-from template_checks.renderers import Context, Renderer, Served
-from template_checks.rendering import Stop
-from template_checks.sources import load_tokenizer
-from template_checks.target import Target
+from template_checks.checks.registry import all_checks
+from template_checks.config.target import Target
+from template_checks.core.causes import Cause
+from template_checks.core.rendering import Stop
+from template_checks.renderers.base import Context, Renderer, Served
+from template_checks.sources.loading import load_tokenizer
 from tests.meta import agent_liars
 from tests.meta.liar import Liar
 from tests.systems import (

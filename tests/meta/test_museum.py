@@ -7,8 +7,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from template_checks.cli import main
-from template_checks.museum import Exhibit, exhibits, look_at
+from template_checks.cli.main import main
+from template_checks.engine.known_bugs import Exhibit, exhibits, look_at
 
 ALL = exhibits()
 SEEDS = 2

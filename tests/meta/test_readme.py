@@ -11,11 +11,12 @@ import pytest
 
 from scripts import readme_tables as documents
 from template_checks import __version__
-from template_checks.checks import content, registry
-from template_checks.cli import main
-from template_checks.config import Accepted, TargetConfig, load_config, renderer_options, tomllib
-from template_checks.findings import OutcomeName
-from template_checks.verdict import OUTCOMES
+from template_checks.checks import content
+from template_checks.checks.findings import OutcomeName
+from template_checks.checks.registry import registry
+from template_checks.cli.main import main
+from template_checks.config.schema import Accepted, TargetConfig, load_config, renderer_options, tomllib
+from template_checks.record.summary import OUTCOMES
 from tests.meta import test_liars as liars
 
 ROOT = documents.ROOT

@@ -1,0 +1,1 @@
+"""template-checks.toml: its schema, and the targets that are built from it."""

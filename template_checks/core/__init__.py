@@ -1,0 +1,1 @@
+"""What everything is made of: conversations, renderings, tokenizers, causes, errors. Imports no other package here."""

@@ -1,0 +1,1 @@
+"""Draws conversations, runs checks over them, shrinks and keeps what they find."""

@@ -1,0 +1,1 @@
+"""The pytest plug-in: collects template-checks.toml."""

@@ -1,0 +1,1 @@
+"""What the source of a Web UI script says: builder, history, stops, settings."""

@@ -1,0 +1,1 @@
+"""Runs a script's prompt builder in a process of its own."""

@@ -1,0 +1,1 @@
+"""XTuner's prompt templates: what its training encoder does with a conversation."""

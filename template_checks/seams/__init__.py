@@ -1,0 +1,1 @@
+"""Seams of renderers that tokenize in pieces, and every token that can merge across them."""

@@ -1,0 +1,95 @@
+"""Seams and what can cross them as lines: NDJSON, and what the terminal shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from template_checks.config.target import Target
+from template_checks.core.errors import RenderError, Unsupported
+from template_checks.record.writer import Line
+from template_checks.renderers.base import Renderer
+from template_checks.seams.find import find_seams
+from template_checks.seams.merges import Crossing, Listing, list_crossings
+from template_checks.seams.vocabulary import Vocabulary
+
+_ALSO = (
+    "This tokenizer looks at the text around a token before it cuts: at a seam, ids can also differ without a token "
+    "that reaches across."
+)
+
+
+def seam_lines(
+    target: Target, name: str, vocabulary: Callable[[], Vocabulary], say: Callable[[str], None]
+) -> Iterator[Line]:
+    """A line for the renderer, then one for each seam, followed by one for each token that can cross it.
+
+    Args:
+        target: whose renderer it is.
+        name: the renderer's.
+        vocabulary: of the target's tokenizer; called only where there is a seam.
+        say: told from time to time what is looked at.
+    """
+    head: Line = {"kind": "renderer", "target": target.name, "renderer": name, "seams": None, "note": None}
+    if name in target.broken:
+        yield {**head, "outcome": "error", "reason": target.broken[name].what}
+        return
+    renderer = target.renderers[name]
+    try:
+        found = find_seams(renderer)
+    except (Unsupported, RenderError) as error:
+        outcome = "unsupported" if isinstance(error, Unsupported) else "error"
+        yield {**head, "outcome": outcome, "reason": str(error)}
+        return
+    note = _ALSO if found and not vocabulary().exact else None
+    yield {**head, "seams": len(found), "note": note, "outcome": None, "reason": None}
+    for number, seam in enumerate(found, start=1):
+
+        def tick(words: str = f"{name}: seam {number} of {len(found)}") -> None:
+            say(words)
+
+        listing = list_crossings(renderer, seam, vocabulary(), tick)
+        yield seam_line(listing, number, target.name, renderer)
+        yield from (crossing_line(crossing, number, target.name, renderer) for crossing in listing.crossings)
+
+
+def seam_line(listing: Listing, number: int, target: str, renderer: Renderer) -> Line:
+    """One seam of a renderer as a view shows it, with how many tokens can cross it."""
+    seam, roles = listing.seam, listing.seam.conversation.roles
+    left, right = (
+        None if message is None else {"message": message + 1, "role": roles[message]}
+        for message in (seam.left, seam.right)
+    )
+    return {
+        "kind": "seam",
+        "target": target,
+        "renderer": renderer.name,
+        "seam": number,
+        "place": seam.place,
+        "left": left,
+        "before": seam.before,
+        "behind": seam.behind,
+        "right": right,
+        "added": [{"id": index, "token": renderer.tokenizer.token(index)} for index in seam.added],
+        "crossings": len(listing.crossings),
+        "complete": listing.complete,
+        "reason": listing.reason,
+        "undecided": list(listing.undecided),
+    }
+
+
+def crossing_line(crossing: Crossing, number: int, target: str, renderer: Renderer) -> Line:
+    """One token that can merge across a seam, and what provokes it."""
+    roles = crossing.conversation.roles
+    return {
+        "kind": "crossing",
+        "target": target,
+        "renderer": renderer.name,
+        "seam": number,
+        "id": crossing.id,
+        "token": renderer.tokenizer.token(crossing.id),
+        "text": crossing.text,
+        "contents": [{"message": n + 1, "role": roles[n], "content": text} for n, text in crossing.contents],
+        "conversation": crossing.conversation.to_data(),
+        "whole_ids": list(crossing.whole),
+        "piece_ids": list(crossing.pieces),
+    }

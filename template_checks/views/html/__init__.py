@@ -1,0 +1,1 @@
+"""The HTML report: what each section shows of a record, and its templates, styles and script."""

@@ -1,1 +1,0 @@
-"""The parts of the HTML report: what each section shows of a record, and its templates, styles and script."""
