@@ -18,7 +18,7 @@ from template_checks.config.schema import load_config
 from template_checks.config.target import Target, build_target
 from template_checks.core.conversation import Conversation
 from template_checks.core.errors import RenderError, Unsupported
-from template_checks.engine.draw import draw, own_strings
+from template_checks.engine.draw import draw, target_strings
 from template_checks.engine.profiles import Profile
 from template_checks.engine.search import Search, plan
 from template_checks.renderers.tokenizer import TokenizerRenderer
@@ -35,7 +35,7 @@ def build(path: Path, target: str | None) -> Target:
 def drawn_for(target: Target, draws: int) -> list[Conversation]:
     """As a run draws: same strategy, same settings, same seed."""
     drawn: list[Conversation] = []
-    draw(target, own_strings(target), draws, SEED, drawn.append)
+    draw(target, target_strings(target), draws, SEED, drawn.append)
     return drawn
 
 

@@ -25,7 +25,7 @@ from template_checks.checks.registry import get_checks
 from template_checks.config.schema import TargetConfig
 from template_checks.config.target import build_target, opened
 from template_checks.core.errors import ArtefactError
-from template_checks.engine.draw import fixed, own_strings
+from template_checks.engine.draw import fixed, target_strings
 from template_checks.engine.profiles import Profile
 from template_checks.engine.search import Search, plan
 
@@ -70,7 +70,7 @@ class Row:
     seconds: float
 
 
-def look_at(pair: Pair, conversations: int, seed: int = 0, *, offline: bool = False) -> Row:
+def evaluate(pair: Pair, conversations: int, seed: int = 0, *, offline: bool = False) -> Row:
     """Run all checks over a pair.
 
     Raises:
@@ -89,7 +89,7 @@ def look_at(pair: Pair, conversations: int, seed: int = 0, *, offline: bool = Fa
     with opened(target):
         if target.reference.features != pair.features:
             raise AssertionError(f"the template of {pair.name} knows {sorted(target.reference.features)}")
-        draws = max(0, conversations - sum(1 for _ in fixed(target, own_strings(target))))
+        draws = max(0, conversations - sum(1 for _ in fixed(target, target_strings(target))))
         profile = Profile("false alarms", draws, None, "")
         search = Search(target, plan(target, get_checks(())), profile, seed, None, events.append)
         search.run()
@@ -161,7 +161,7 @@ def main() -> int:
     for name in options.pair or PAIRS:
         print(f"{name} …", file=sys.stderr, flush=True)
         try:
-            rows.append(look_at(PAIRS[name], options.conversations, options.seed))
+            rows.append(evaluate(PAIRS[name], options.conversations, options.seed))
         except ArtefactError as error:
             missing += 1
             print(f"{name} was not run: {error}", file=sys.stderr)

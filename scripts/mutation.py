@@ -41,7 +41,7 @@ from template_checks.checks.registry import get_checks
 from template_checks.config.schema import TargetConfig
 from template_checks.config.target import Target, build_target
 from template_checks.core.conversation import Conversation
-from template_checks.engine.draw import draw, fixed, own_strings
+from template_checks.engine.draw import draw, fixed, target_strings
 from template_checks.engine.profiles import PROFILES
 from template_checks.engine.search import Search, plan
 
@@ -330,7 +330,7 @@ class Proof:
 def originals() -> tuple[dict[str, Target], list[str]]:
     """A target for each original, and the strings of all of them."""
     targets = {name: target_of(name, source) for name, source in SOURCES.items()}
-    return targets, list(dict.fromkeys(text for target in targets.values() for text in own_strings(target)))
+    return targets, list(dict.fromkeys(text for target in targets.values() for text in target_strings(target)))
 
 
 def prove(survivors: list[Mutant], chunk: tuple[int, int]) -> Proof:

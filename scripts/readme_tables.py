@@ -32,7 +32,8 @@ from pydantic.fields import FieldInfo
 
 from template_checks.checks.registry import all_checks
 from template_checks.config.schema import Accepted, TargetConfig, tomllib
-from template_checks.renderers.base import Renderer, catalogue
+from template_checks.renderers.base import Renderer
+from template_checks.renderers.registry import catalogue
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ("README.md", "CONTRIBUTING.md")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from template_checks.core.content_spans import Scaffolds
+from template_checks.core.content_spans import ContentLocator
 from template_checks.core.conversation import Conversation, Purpose
 from template_checks.core.errors import Unsupported
 from template_checks.core.rendering import Piece, Rendering
@@ -68,8 +68,8 @@ class AgentRenderer(Renderer):
         super().__init__(name, RendererOptions(type="agent"), context)
         self.build = build
         self.masks_padding = masks_padding
-        self.layouts: dict[Purpose, Scaffolds] = {
-            purpose: Scaffolds(lambda probe, p=purpose: self._text(probe, p)) for purpose in self.purposes
+        self.layouts: dict[Purpose, ContentLocator] = {
+            purpose: ContentLocator(lambda probe, p=purpose: self._text(probe, p)) for purpose in self.purposes
         }
 
     def _text(self, conversation: Conversation, purpose: Purpose, *, continued: bool = False) -> str:

@@ -10,7 +10,7 @@ from template_checks.checks.findings import Finding, Outcome
 from template_checks.checks.registry import get_checks
 from template_checks.config.schema import TargetConfig
 from template_checks.config.target import Target
-from template_checks.core.content_spans import Scaffolds
+from template_checks.core.content_spans import ContentLocator
 from template_checks.core.conversation import Conversation, Purpose
 from template_checks.core.rendering import ContentSpan, Encoded, Piece, Rendering, Stop
 from template_checks.core.tokenizer import Tokenizer
@@ -52,8 +52,9 @@ class TextRenderer(Renderer):
         self.build = build
         self.special = special
         self.served = served
-        self.layouts: dict[Purpose, Scaffolds] = {
-            purpose: Scaffolds(lambda probe, p=purpose: self.build(probe.to_list(), p)) for purpose in self.purposes
+        self.layouts: dict[Purpose, ContentLocator] = {
+            purpose: ContentLocator(lambda probe, p=purpose: self.build(probe.to_list(), p))
+            for purpose in self.purposes
         }
 
     def render(self, conversation: Conversation, purpose: Purpose) -> Rendering:

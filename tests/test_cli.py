@@ -20,7 +20,7 @@ from template_checks.config.examples import shipped_folder
 from template_checks.config.schema import load_config
 from template_checks.engine import profiles
 from template_checks.engine.profiles import Profile
-from template_checks.renderers.base import catalogue
+from template_checks.renderers.registry import catalogue
 
 COMMAND = [sys.executable, "-m", "template_checks.cli.main"]
 TOKENIZER = shipped_folder("examples") / "internlm2" / "tokenizer"

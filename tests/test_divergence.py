@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from template_checks.core.causes import Cause
 from template_checks.core.conversation import Conversation
 from template_checks.core.rendering import ContentSpan, Encoded, Piece, Rendering
-from template_checks.divergence.alignment import Run, TokenRange, parted
+from template_checks.divergence.alignment import Run, TokenRange, misaligned_ranges
 from template_checks.divergence.compare import compare
 from template_checks.divergence.model import Difference, Sides
 from template_checks.divergence.text import TextComparison
@@ -403,7 +403,7 @@ def cuts(draw: st.DrawFn, text: str, *, plain: bool = False) -> list[tuple[str, 
 @given(st.text("ab", max_size=10), st.data())
 def test_the_same_text_in_other_tokens(text: str, data: st.DataObject) -> None:
     left, right = by_hand(data.draw(cuts(text))), by_hand(data.draw(cuts(text)))
-    groups = parted(left, right, [Run((0, len(text)), (0, len(text)), False, False)], (0, 0))
+    groups = misaligned_ranges(left, right, [Run((0, len(text)), (0, len(text)), False, False)], (0, 0))
     found = [Difference(Cause.UNKNOWN, (), "", "", a, b, in_text=False) for a, b in groups]
     assert patched(left, right, found) == right.ids
     for a, b in groups:

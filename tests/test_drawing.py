@@ -11,7 +11,7 @@ from template_checks.config.target import Target, build_target
 from template_checks.core.conversation import Conversation
 from template_checks.core.errors import Unsupported
 from template_checks.core.rendering import Rendering
-from template_checks.engine.draw import draw, features, fixed, own_strings
+from template_checks.engine.draw import draw, features, fixed, target_strings
 from tests.agents import AgentRenderer
 from tests.systems import LabelRenderer, embedded_tokenizer, make_target
 
@@ -29,7 +29,7 @@ def agents() -> Target:
 def test_own_strings_come_from_three_sources() -> None:
     target = example()
     try:
-        own = own_strings(target)
+        own = target_strings(target)
     finally:
         target.close()
     assert {"<|im_start|>", "<|im_end|>", "<s>"} <= set(own), "control tokens"
@@ -42,7 +42,7 @@ def test_contents_that_merge_at_a_seam_are_read_off_the_vocabulary() -> None:
     """The answer follows a newline in a piece of its own: what goes on behind a newline in a token may merge."""
     pieces = make_target(lambda context: [LabelRenderer("training", context)])
     whole = make_target(lambda _context: [])
-    merging = set(own_strings(pieces)) - set(own_strings(whole))
+    merging = set(target_strings(pieces)) - set(target_strings(whole))
     assert "\n" in merging
     tokenizer = pieces.tokenizer
     assert all(len(tokenizer.encode("\n" + text).ids) < 1 + len(text.encode()) for text in merging)

@@ -20,7 +20,7 @@ from template_checks.config.target import build_target, opened
 from template_checks.core.conversation import Conversation, Message
 from template_checks.core.errors import UsageError
 from template_checks.engine import profiles
-from template_checks.engine.accepted import Judged
+from template_checks.engine.accepted import LedgerResult
 from template_checks.engine.database import FOLDER
 from template_checks.engine.profiles import Profile
 from template_checks.engine.search import Search, plan
@@ -326,7 +326,7 @@ def test_a_refused_witness_is_not_fixed(cli: Cli, marks: dict[str, str]) -> None
     assert "not looked at: the template refuses it: not me" in ended.out
 
 
-def judged_of(template: Callable[..., str], *entries: Accepted, **patched: Any) -> list[Judged]:
+def judged_of(template: Callable[..., str], *entries: Accepted, **patched: Any) -> list[LedgerResult]:
     target = make_target(lambda context: [TextRenderer("other", context, template)], accepted=entries)
     searched = Search(target, plan(target, get_checks(("same-text",))), PROFILE, 0, None, lambda _event: None)
     for name, value in patched.items():

@@ -35,7 +35,7 @@ from template_checks.engine.search import Search, plan
 from template_checks.renderers.base import Context, Renderer, RendererOptions
 from template_checks.renderers.xtuner.renderer import XTunerOptions, XTunerRenderer
 from template_checks.seams.find import Seam, find_seams, seams_in
-from template_checks.seams.merges import Crossing, Listing, crossing, list_crossings
+from template_checks.seams.merges import BoundaryMerge, Listing, crossing, find_merges
 from template_checks.seams.vocabulary import Vocabulary, as_text
 from template_checks.sources.loading import load_tokenizer
 from tests.systems import EXAMPLES, ROOT, Build, LabelRenderer, chatml, embedded_tokenizer, make_target
@@ -122,7 +122,7 @@ def training_texts() -> list[str]:
 
 def listings(renderer: Renderer) -> list[Listing]:
     vocabulary = Vocabulary(renderer.tokenizer)
-    return [list_crossings(renderer, seam, vocabulary) for seam in find_seams(renderer)]
+    return [find_merges(renderer, seam, vocabulary) for seam in find_seams(renderer)]
 
 
 def ids(listing: Listing) -> set[int]:
@@ -159,7 +159,7 @@ def reached(renderer: Renderer, contents: list[str]) -> dict[object, set[int]]:
     return found
 
 
-def is_confirmed(one: Crossing, seam: Seam, renderer: Renderer) -> bool:
+def is_confirmed(one: BoundaryMerge, seam: Seam, renderer: Renderer) -> bool:
     """Encoded anew: whole with the token across the seam, in pieces without it."""
     rendering = renderer.render(one.conversation, one.conversation.purpose)
     positions = [at for at, other in seams_in(rendering, one.conversation) if other.kind == seam.kind]
@@ -535,7 +535,7 @@ class Watching(Search):
             if isinstance(rendering, Rendering):
                 self.reached |= self._across(rendering, prefix)
 
-    def seen_in(self, conversation: Conversation) -> set[tuple[object, int]]:
+    def mismatch_at(self, conversation: Conversation) -> set[tuple[object, int]]:
         """What reaches across a seam in one conversation."""
         rendering = self.target.render(self.renderer, conversation, conversation.purpose)
         return self._across(rendering, conversation) if isinstance(rendering, Rendering) else set()
@@ -609,7 +609,7 @@ def assert_searches_find_what_is_listed(target: Target, listings: list[Listing])
             if finding.mismatch.cause is Cause.SEAM:
                 conversation = finding.mismatch.conversation
                 assert conversation is not None
-                assert search.seen_in(conversation), "the search finds a seam that no token reaches across"
+                assert search.mismatch_at(conversation), "the search finds a seam that no token reaches across"
     # Where a content is empty a token belongs to both sides of it, of which one may be no seam of this renderer.
     assert {index for kind, index in reached if kind in listed}
     assert not [(kind, index) for kind, index in reached if kind in listed and index not in listed[kind]]
@@ -697,7 +697,7 @@ def test_a_seam_takes_less_than_two_seconds(template: str) -> None:
     renderer = XTunerRenderer("x", XTunerOptions(type="xtuner", template=template), Context(tokenizer, ROOT))
     for seam in find_seams(renderer):
         start = time.process_time()
-        list_crossings(renderer, seam, vocabulary)
+        find_merges(renderer, seam, vocabulary)
         assert time.process_time() - start < 2
 
 

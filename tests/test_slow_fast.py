@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from tokenizers.pre_tokenizers import ByteLevel
 
-from template_checks.checks.registry import NotExercised, get_checks
+from template_checks.checks.base import NotExercised
+from template_checks.checks.registry import get_checks
 from template_checks.config.target import Target
 from template_checks.core.causes import Cause
 from template_checks.sources.loading import load_tokenizer

@@ -154,7 +154,7 @@ class TestConcatenation:
             "user": "human",
             "assistant": "ai",
         }
-        assert not any("Not part" in origin.value for origin in renderer.origins)
+        assert not any("Not part" in origin.value for origin in renderer.source_literals)
 
     def test_gradio_pairs(self, make: Make) -> None:
         renderer = make("""
@@ -282,13 +282,13 @@ class TestConcatenation:
         source = (EXAMPLES / "internlm2" / "web_demo.py").read_text(encoding="utf-8")
         renderer = make(source)
         line = source.split("    <|im_start|>assistant")[0].count("\n") + 1
-        [stray] = [o for o in renderer.origins if o.value == "    <|im_start|>assistant\n"]
+        [stray] = [o for o in renderer.source_literals if o.value == "    <|im_start|>assistant\n"]
         assert (stray.where, stray.name) == (f"app.py:{line}", "cur_query_prompt")
-        whole = [o for o in renderer.origins if "{user}<|im_end|>\n    <" in o.value]
+        whole = [o for o in renderer.source_literals if "{user}<|im_end|>\n    <" in o.value]
         assert [o.where for o in whole] == [f"app.py:{line - 1}"]
-        assert any(o.name == "meta_instruction" for o in renderer.origins)
-        assert any(o.value == "<s><|im_start|>system\n" for o in renderer.origins)
-        assert not any("like to know" in o.value or o.value in {"role", "user"} for o in renderer.origins)
+        assert any(o.name == "meta_instruction" for o in renderer.source_literals)
+        assert any(o.value == "<s><|im_start|>system\n" for o in renderer.source_literals)
+        assert not any("like to know" in o.value or o.value in {"role", "user"} for o in renderer.source_literals)
 
 
 SYSTEM = """

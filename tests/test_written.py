@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from template_checks.divergence.json_style import how_written
+from template_checks.divergence.json_style import json_style_difference
 
 WAYS = {
     "indented": ('f {"a": [1, {"b": ""}]}', 'f {\n  "a": [\n1, {"b": ""}]}', "white space"),
@@ -31,8 +31,8 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_ways(way: str) -> None:
     expected, actual, how = WAYS[way]
-    assert how_written(expected, actual) == how
-    assert how_written(actual, expected) == how
+    assert json_style_difference(expected, actual) == how
+    assert json_style_difference(actual, expected) == how
 
 
 VALUES = st.recursive(
@@ -45,5 +45,5 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.text(max_size=2), VALUES, min_size=1, max_size=3), st.text("a {[", max_size=3))
 def test_any_object(value: dict[str, Any], around: str) -> None:
     plain, spread = json.dumps(value, ensure_ascii=False), json.dumps(value, ensure_ascii=False, indent=2)
-    assert how_written(around + plain, around + spread) == "white space"
-    assert how_written(around + plain, around + json.dumps([value])) is None
+    assert json_style_difference(around + plain, around + spread) == "white space"
+    assert json_style_difference(around + plain, around + json.dumps([value])) is None

@@ -320,16 +320,16 @@ def test_taught_stops(tokenizer: Tokenizer) -> None:
 
 
 def test_origins_name_the_keys(tokenizer: Tokenizer) -> None:
-    origins = {origin.name: (origin.value, origin.where) for origin in make(tokenizer, CHATML).origins}
-    assert origins["template.SEP"] == ("\n", "training.template.SEP")
-    assert set(origins) == {f"template.{key}" for key in ("SYSTEM", "INSTRUCTION", "SUFFIX", "SEP")}
+    source_literals = {origin.name: (origin.value, origin.where) for origin in make(tokenizer, CHATML).source_literals}
+    assert source_literals["template.SEP"] == ("\n", "training.template.SEP")
+    assert set(source_literals) == {f"template.{key}" for key in ("SYSTEM", "INSTRUCTION", "SUFFIX", "SEP")}
 
 
 @pytest.mark.usefixtures("own_library")
 def test_a_named_template_tells_lines_and_version(tokenizer: Tokenizer) -> None:
     renderer = make(tokenizer, "joined")
     assert renderer.template.values["SYSTEM"] == "one {system} two"
-    assert {origin.where for origin in renderer.origins} == {
+    assert {origin.where for origin in renderer.source_literals} == {
         "xtuner/utils/templates.py:9",
         "xtuner/utils/templates.py:10",
     }
@@ -552,7 +552,7 @@ def test_a_template_written_out_in_a_config(tokenizer: Tokenizer, tmp_path: Path
     text = 'start = "<|im_start|>"\nprompt_template = dict(\n  INSTRUCTION=start + "{input}",\n  OTHER=1,\n)' + USED
     renderer = configured(tokenizer, tmp_path, text)
     assert renderer.template.values == {"INSTRUCTION": "<|im_start|>{input}"}
-    assert renderer.origins[0].where == "my_config.py:3"
+    assert renderer.source_literals[0].where == "my_config.py:3"
     assert renderer.notes == ["my_config.py:2: XTuner passes over OTHER"]
 
 

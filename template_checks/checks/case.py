@@ -31,7 +31,7 @@ class Answer:
     straddled: bool
 
 
-class Exchange:
+class RenderedPrefixes:
     """Renderings of `conversation` and of each of its prefixes at which somebody else's turn begins.
 
     A prefix that ends with the assistant is rendered to train, one that ends otherwise to generate.
@@ -107,7 +107,7 @@ class Exchange:
 class Case:
     """One prefix as one renderer rendered it: what a check looks at."""
 
-    exchange: Exchange
+    exchange: RenderedPrefixes
     renderer: str
     purpose: Purpose
     length: int
@@ -163,7 +163,7 @@ class Case:
         ]
 
     def variant(self, variant: Variant) -> Result | None:
-        """See `Exchange.variant`."""
+        """See `RenderedPrefixes.variant`."""
         return self.exchange.variant(self.renderer, self.length, variant)
 
     def reference_variant(self, variant: Variant) -> Result | None:

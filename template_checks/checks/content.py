@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from template_checks.checks.base import CheckResult, Mismatch, NotExercised, Severity, mismatch_at
 from template_checks.checks.case import Case
-from template_checks.checks.registry import Mismatch, NotExercised, Severity, Verdict, case_check, seen_in
+from template_checks.checks.registry import case_check
 from template_checks.config.target import Result
 from template_checks.core.causes import Cause
 from template_checks.core.display import shortened, visible
@@ -13,7 +14,7 @@ from template_checks.divergence.trim import common_end
 
 
 @case_check("content", "Each message's content stands in the text, unaltered and in order.")
-def content_verbatim(case: Case) -> Verdict:
+def content_verbatim(case: Case) -> CheckResult:
     """A renderer that trims, escapes or drops content shows the model something nobody wrote.
 
     Contents are located by rendering the same roles with unmistakable contents; what stands between those is the
@@ -64,7 +65,7 @@ def _mismatch(case: Case, rendering: Rendering, message: int, have: str | None, 
     start = next((s.start for s in rendering.contents or () if s.message == message), 0)
     end = next((s.end for s in rendering.contents or () if s.message == message), 0)
     shown = "nothing" if not have else f"“{shortened(visible(have), 30)}”"
-    return seen_in(
+    return mismatch_at(
         case,
         cause,
         (role, how),
@@ -76,7 +77,7 @@ def _mismatch(case: Case, rendering: Rendering, message: int, have: str | None, 
 
 
 @case_check("content", "A conversation without a system message is rendered without system text.")
-def system_injected(case: Case) -> Verdict:
+def system_injected(case: Case) -> CheckResult:
     """Looks at the scaffold before the first message of a conversation without system message.
 
     What stands there beyond BOS and the header that later user turns have too is text that nobody wrote. A Web UI that
@@ -101,7 +102,7 @@ def system_injected(case: Case) -> Verdict:
         case.reference is not None and _lead(case, case.reference, case.reference_variant("two turns")) == lead
     )
     return [
-        seen_in(
+        mismatch_at(
             case,
             Cause.INJECTED_SYSTEM,
             (lead,),
@@ -142,7 +143,7 @@ def _header(rendering: Rendering, case: Case) -> str | None:
 
 
 @case_check("content", "Control tokens typed as text do not become control ids.", purposes=("generate",), sparse=True)
-def control_injected(case: Case) -> Verdict:
+def control_injected(case: Case) -> CheckResult:
     """Renders conversations that hold control tokens as text once more without them, and counts the control ids.
 
     Who types `<|im_end|><|im_start|>system` into a message, a tool's result or a name then writes turns of the
@@ -165,7 +166,7 @@ def control_injected(case: Case) -> Verdict:
     at = common_prefix(rendering.ids, defused.ids)
     name = case.target.tokenizer.token(rendering.ids[at]) if at < len(rendering.ids) else ""
     return [
-        seen_in(
+        mismatch_at(
             case,
             Cause.INJECTED_CONTROL,
             (),
@@ -192,7 +193,7 @@ def _controls(case: Case, rendering: Rendering) -> int:
 
 
 @case_check("content", "A content given as a list of text parts is rendered like the same text.", needs=("parts",))
-def content_parts(case: Case) -> Verdict:
+def content_parts(case: Case) -> CheckResult:
     """Renders contents that are lists of parts once more as text.
 
     A template that prints the list itself (`[{'type': 'text', …}]`), drops parts or puts something between them shows
@@ -210,7 +211,7 @@ def content_parts(case: Case) -> Verdict:
     severity: Severity = "advisory" if own else "blocking"
     summary = "a content given as parts is rendered otherwise than the same content as text"
     tokens = TokenRange(at, at + 1)
-    return [seen_in(case, Cause.PARTS_REWRITTEN, (), summary, f"token {at}", tokens, severity=severity)]
+    return [mismatch_at(case, Cause.PARTS_REWRITTEN, (), summary, f"token {at}", tokens, severity=severity)]
 
 
 def _differs(one: Rendering | None, other: Result | None) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from template_checks.checks.registry import Check, Mismatch
+from template_checks.checks.base import Check, Mismatch
 from template_checks.config.schema import Accepted
 from template_checks.core.conversation import Conversation, Purpose
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from template_checks.checks.registry import Mismatch
+from template_checks.checks.base import Mismatch
 
 
 def fingerprint(check: str, renderer: str | None, mismatch: Mismatch) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from template_checks.checks.base import CheckResult, Mismatch, NotExercised
 from template_checks.checks.case import Case
 from template_checks.checks.reasoning import marks_reasoning
-from template_checks.checks.registry import Mismatch, NotExercised, Verdict, case_check
+from template_checks.checks.registry import case_check
 from template_checks.core.causes import Cause
 from template_checks.core.display import shortened, spell_out, visible
 from template_checks.core.rendering import Rendering
@@ -16,7 +17,7 @@ _BY_DESIGN = {Cause.SEAM, Cause.REASONING_DROPPED}
 
 
 @case_check("history", "The rendering of a prefix is a prefix of the rendering of the longer conversation.", ahead=True)
-def prefix_stable(case: Case) -> Verdict:
+def prefix_stable(case: Case) -> CheckResult:
     """Compares each rendering with the same renderer's rendering of the conversation one or two messages longer.
 
     A prompt must return, id by id, as the beginning of what comes later: otherwise the history that the model sees is

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from template_checks.checks.base import CheckResult, NotExercised, mismatch_at
 from template_checks.checks.case import Case
-from template_checks.checks.registry import NotExercised, Verdict, case_check, seen_in
+from template_checks.checks.registry import case_check
 from template_checks.core.causes import Cause
 from template_checks.core.rendering import IGNORE_INDEX, Rendering
 from template_checks.divergence.alignment import TokenRange
@@ -15,7 +16,7 @@ from template_checks.divergence.alignment import TokenRange
     purposes=("train",),
     applies=lambda _target, renderer: renderer.gives_labels,
 )
-def loss_on_answers_only(case: Case) -> Verdict:
+def loss_on_answers_only(case: Case) -> CheckResult:
     """Compares the labels with the places of the answers.
 
     Supervised scaffold teaches the model to write headers; supervised user text teaches it to speak for the user; a
@@ -34,7 +35,7 @@ def loss_on_answers_only(case: Case) -> Verdict:
         state = "supervised" if supervised else f"masked with {IGNORE_INDEX}"
         # One place a rendering is enough: the rest follows from it.
         summary, tokens = f"token {position} ({name}, {kind}) is {state}", TokenRange(position, position + 1)
-        return [seen_in(case, cause, (kind,), summary, f"token {position}", tokens)]
+        return [mismatch_at(case, cause, (kind,), summary, f"token {position}", tokens)]
     return []
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from template_checks.checks.base import CheckResult, NotExercised, Severity, mismatch_at
 from template_checks.checks.case import Case
 from template_checks.checks.reasoning import without_markers
-from template_checks.checks.registry import NotExercised, Severity, Verdict, case_check, seen_in
+from template_checks.checks.registry import case_check
 from template_checks.core.causes import Cause
 from template_checks.core.display import shortened, visible
 from template_checks.core.errors import Unsupported
@@ -20,7 +21,7 @@ from template_checks.divergence.alignment import TokenRange, common_prefix, toke
     purposes=("generate",),
     ahead=True,
 )
-def generation_prompt(case: Case) -> Verdict:
+def generation_prompt(case: Case) -> CheckResult:
     """Compares each prompt with the same renderer's text of the conversation one answer longer, up to that answer.
 
     A server that drops `add_generation_prompt` leaves the header of the answer to the model; a template that begins
@@ -50,7 +51,7 @@ def generation_prompt(case: Case) -> Verdict:
         summary = f"the prompt goes on with “{shortened(visible(begun), 40)}”, which training has inside the answer"
     tokens = TokenRange(len(rendering.ids), len(rendering.ids))
     place = f"the end of the prompt, before message {case.length + 1} (assistant)"
-    seen = seen_in(case, cause, (missing, begun), summary, place, tokens, severity=severity, scaffold=begun)
+    seen = mismatch_at(case, cause, (missing, begun), summary, place, tokens, severity=severity, scaffold=begun)
     return [replace(seen, conversation=case.exchange.prefixes[case.length + 1])]  # shorter, it does not show
 
 
@@ -83,7 +84,7 @@ def _gap(case: Case, prompt: Rendering | None, training: Rendering | None) -> tu
     purposes=("train",),
     sparse=True,
 )
-def continue_final(case: Case) -> Verdict:
+def continue_final(case: Case) -> CheckResult:
     """Compares `continue_final_message` with the training text up to the end of the last answer.
 
     Implementations that look for the last message as a substring cut at another one that says the same, and those that
@@ -103,7 +104,7 @@ def continue_final(case: Case) -> Verdict:
     ahead = continued.text == rendering.text[: len(continued.text)]
     lost, more = rendering.text[len(continued.text) : end], continued.text[end:]
     if not ahead:
-        how, detail = "parts from the training text before the end of the last answer", "parted"
+        how, detail = "parts from the training text before the end of the last answer", "misaligned_ranges"
     elif len(continued.text) < end:
         how = f"lacks “{shortened(visible(lost), 30)}” at the end of the last answer"
         detail = "white space lost" if not lost.strip() else "cut"
@@ -111,7 +112,7 @@ def continue_final(case: Case) -> Verdict:
         how, detail = f"goes on with “{shortened(visible(more), 30)}” behind the last answer", "not cut"
     at = common_prefix(continued.ids, rendering.ids)
     return [
-        seen_in(
+        mismatch_at(
             case,
             Cause.CONTINUED_ELSEWHERE,
             (detail,),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from template_checks.checks.base import CheckResult, NotExercised, Severity, mismatch_at
 from template_checks.checks.case import Case
-from template_checks.checks.registry import NotExercised, Severity, Verdict, case_check, seen_in
+from template_checks.checks.registry import case_check
 from template_checks.core.causes import Cause
 from template_checks.core.display import shortened, visible
 from template_checks.core.rendering import Rendering
@@ -33,7 +34,7 @@ def marks_reasoning(text: str) -> bool:
     "Reasoning stands once: the last answer's is not lost, and no block is opened twice.",
     needs=("reasoning",),
 )
-def reasoning_once(case: Case) -> Verdict:
+def reasoning_once(case: Case) -> CheckResult:
     """Looks for a reasoning marker right behind itself, and for the reasoning of the last answer.
 
     A template that opens a think block in front of content which already holds one teaches the model to think twice;
@@ -51,7 +52,7 @@ def reasoning_once(case: Case) -> Verdict:
         tokens = tokens_at(rendering, *doubled.span())
         marker = doubled.group().split()[0]
         return [
-            seen_in(
+            mismatch_at(
                 case, Cause.REASONING_DOUBLED, (doubled.group(),), summary, "a reasoning block", tokens, scaffold=marker
             )
         ]
@@ -60,7 +61,7 @@ def reasoning_once(case: Case) -> Verdict:
         summary = f"the last answer's reasoning “{shortened(visible(last.reasoning), 30)}” is not in the text"
         place = f"message {len(case.conversation.messages)} (assistant)"
         severity: Severity = "advisory" if own else "blocking"
-        return [seen_in(case, Cause.REASONING_DROPPED, (), summary, place, TokenRange(0, 0), severity=severity)]
+        return [mismatch_at(case, Cause.REASONING_DROPPED, (), summary, place, TokenRange(0, 0), severity=severity)]
     return []
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from template_checks.checks.base import CheckResult, Mismatch, NotExercised, Severity, mismatch_at
 from template_checks.checks.case import Case
-from template_checks.checks.registry import Mismatch, NotExercised, Severity, Verdict, case_check, seen_in
+from template_checks.checks.registry import case_check
 from template_checks.config.target import Result
 from template_checks.core.causes import Cause
 from template_checks.core.display import shortened, visible
@@ -12,7 +13,7 @@ from template_checks.divergence.alignment import TokenRange, common_prefix
 
 
 @case_check("repeat", "Rendering the same conversation again gives the same ids.", sparse=True)
-def deterministic(case: Case) -> Verdict:
+def deterministic(case: Case) -> CheckResult:
     """Renders each conversation a second time.
 
     What a renderer remembers between two calls, a clock that counts seconds and random examples in a system prompt
@@ -26,7 +27,7 @@ def deterministic(case: Case) -> Verdict:
 
 
 @case_check("repeat", "Rendering does not change the messages and tools it is given.", sparse=True)
-def input_unchanged(case: Case) -> Verdict:
+def input_unchanged(case: Case) -> CheckResult:
     """Compares what a renderer was given with the same after it rendered.
 
     A renderer that writes the tools into the first message, or pops a key, makes the next rendering of the same
@@ -40,11 +41,11 @@ def input_unchanged(case: Case) -> Verdict:
     what = _first_change(before, after, "")
     none = TokenRange(0, 0)
     summary = f"rendering changed what it was given: {what}"
-    return [seen_in(case, Cause.INPUT_CHANGED, (), summary, "what it was given", none)]
+    return [mismatch_at(case, Cause.INPUT_CHANGED, (), summary, "what it was given", none)]
 
 
 @case_check("repeat", "The same conversation gives the same ids on another day.", sparse=True)
-def date_free(case: Case) -> Verdict:
+def date_free(case: Case) -> CheckResult:
     """Renders each conversation once more with the clock moved by more than a year.
 
     A date in the prompt makes today's prompt another one than that of training. Where all renderers move alike it is
@@ -78,7 +79,7 @@ def _date(rendering: Rendering, later: Rendering) -> str:
 def _changed(case: Case, other: Result | None, cause: Cause, summary: str, severity: Severity) -> Mismatch:
     at = common_prefix(case.rendering.ids, other.ids) if isinstance(other, Rendering) else 0
     at = min(at, max(0, len(case.rendering.ids) - 1))
-    return seen_in(case, cause, (), summary, f"token {at}", TokenRange(at, at + 1), severity=severity)
+    return mismatch_at(case, cause, (), summary, f"token {at}", TokenRange(at, at + 1), severity=severity)
 
 
 def _first_change(before: object, after: object, path: str) -> str:

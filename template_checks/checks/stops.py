@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Container
 
+from template_checks.checks.base import CheckResult, Mismatch, NotExercised, Severity, mismatch_at
 from template_checks.checks.case import Answer, Case
-from template_checks.checks.registry import Mismatch, NotExercised, Severity, Verdict, case_check, seen_in, target_check
+from template_checks.checks.registry import case_check, target_check
 from template_checks.config.target import Target, resolve
 from template_checks.core.causes import Cause
 from template_checks.core.display import shortened, visible
@@ -17,7 +18,7 @@ _NO_ANSWER = "no answer with a stop token behind it could be located"
 
 
 @case_check("stops", "Each answer is followed at once by a stop token.", purposes=("train",))
-def stop_after_answer(case: Case) -> Verdict:
+def stop_after_answer(case: Case) -> CheckResult:
     """Looks at the first id behind each answer's content in a training rendering.
 
     It must be a stop id that the target knows from elsewhere: `stops`, the model's generation config, the stop words
@@ -54,7 +55,7 @@ def _no_stop(case: Case, answer: Answer) -> Mismatch:
     else:
         summary = f"answer {answer.message + 1} is followed by “{shortened(visible(follows), 20)}”, no stop token"
     at = len(rendering.ids) if answer.position is None else answer.position
-    return seen_in(
+    return mismatch_at(
         case,
         Cause.MISSING_STOP,
         ("straddled" if answer.straddled else "last" if last else "inner", "" if answer.position is None else follows),
@@ -71,7 +72,7 @@ def _no_stop(case: Case, answer: Answer) -> Mismatch:
     purposes=("train",),
     applies=lambda _target, renderer: renderer.gives_labels,
 )
-def stop_trained(case: Case) -> Verdict:
+def stop_trained(case: Case) -> CheckResult:
     """Looks at the label of the stop token behind each answer.
 
     With label -100 the model sees the stop token but never learns to produce it. Answers masked on purpose
@@ -97,7 +98,7 @@ def stop_trained(case: Case) -> Verdict:
                 f"{name} after answer {answer.message + 1} has label {IGNORE_INDEX}: the model never learns to stop"
             )
             tokens = TokenRange(position, position + 1)
-            found.append(seen_in(case, Cause.STOP_NOT_TRAINED, (name,), summary, f"token {position}", tokens))
+            found.append(mismatch_at(case, Cause.STOP_NOT_TRAINED, (name,), summary, f"token {position}", tokens))
     return found if exercised else NotExercised(_NO_ANSWER)
 
 
@@ -106,7 +107,7 @@ def stop_trained(case: Case) -> Verdict:
     "The stop token is not the padding token, whose labels a collator takes away.",
     purposes=("train",),
 )
-def stop_not_padding(case: Case) -> Verdict:
+def stop_not_padding(case: Case) -> CheckResult:
     """Compares the stop token behind each answer with the tokenizer's padding token.
 
     Where both are one id, a collator that sets the label of every padding id to -100 takes the stop's label with it:
@@ -129,7 +130,7 @@ def stop_not_padding(case: Case) -> Verdict:
             tokens = TokenRange(position, position + 1)
             severity: Severity = "blocking" if masks else "advisory"
             place = f"token {position}"
-            return [seen_in(case, Cause.STOP_IS_PADDING, (name,), summary, place, tokens, severity=severity)]
+            return [mismatch_at(case, Cause.STOP_IS_PADDING, (name,), summary, place, tokens, severity=severity)]
     return []
 
 
@@ -141,7 +142,7 @@ def stop_not_padding(case: Case) -> Verdict:
     wide=True,
     ahead=True,
 )
-def stop_served(case: Case) -> Verdict:
+def stop_served(case: Case) -> CheckResult:
     """Compares what follows each answer in the training renderings with where this renderer's serving side halts.
 
     A server that halts on another model's end-of-turn id lets this model run on into invented turns. Not exercised
@@ -170,7 +171,7 @@ def _not_served(case: Case, training: Case, answer: Answer, taught: Stop, served
     summary = f"{training.renderer} teaches {name} after an answer; {case.renderer} halts only on {where or 'nothing'}"
     at = len(training.rendering.ids) if answer.position is None else answer.position
     place = f"after message {answer.message + 1} (assistant)"
-    return seen_in(training, Cause.STOP_NOT_SERVED, (taught.text or "",), summary, place, TokenRange(at, at + 1))
+    return mismatch_at(training, Cause.STOP_NOT_SERVED, (taught.text or "",), summary, place, TokenRange(at, at + 1))
 
 
 def _trainings(case: Case) -> list[Case]:
@@ -201,7 +202,7 @@ def _stop_name(stop: Stop, target: Target) -> str:
 
 
 @target_check("stops", "Each configured stop is one token of this tokenizer, or is matched in text.")
-def stop_known(target: Target) -> Verdict:
+def stop_known(target: Target) -> CheckResult:
     """Looks at every stop of the target, its generation config and its renderers.
 
     An id outside the vocabulary never comes. A string that is several ordinary tokens can only be found in decoded

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
+from template_checks.checks.base import CheckResult, Mismatch, NotExercised, mismatch_at, mismatch_from
 from template_checks.checks.case import Case
-from template_checks.checks.registry import (
-    Mismatch,
-    NotExercised,
-    Verdict,
-    case_check,
-    from_difference,
-    seen_in,
-    target_check,
-)
+from template_checks.checks.registry import case_check, target_check
 from template_checks.config.target import Target
 from template_checks.core.causes import Cause
 from template_checks.core.display import visible
@@ -31,7 +24,7 @@ def _not_the_reference(target: Target, renderer: Renderer) -> bool:
     "A renderer hands its tokenizer the same text as the reference does.",
     applies=_not_the_reference,
 )
-def same_text(case: Case) -> Verdict:
+def same_text(case: Case) -> CheckResult:
     """The text of each prefix is compared character by character with the reference's, never stripped or normalised.
 
     A BOS that one side has as text and the other side's tokenizer adds is not a difference of text; `single-bos` and
@@ -49,7 +42,7 @@ def same_text(case: Case) -> Verdict:
         return NotExercised(_NO_REFERENCE)
     if not (reference.has_text and rendering.has_text):
         return NotExercised("one of the two gives ids without text")
-    return [from_difference(case, difference) for difference in case.differences if difference.in_text]
+    return [mismatch_from(case, difference) for difference in case.differences if difference.in_text]
 
 
 @case_check(
@@ -57,7 +50,7 @@ def same_text(case: Case) -> Verdict:
     "A renderer gives the same token ids as the reference does.",
     applies=_not_the_reference,
 )
-def same_tokens(case: Case) -> Verdict:
+def same_tokens(case: Case) -> CheckResult:
     """The ids of each prefix are compared with the reference's, id by id.
 
     The same text can still give different ids. Where one side tokenizes in pieces and the other tokenizes the whole,
@@ -71,11 +64,11 @@ def same_tokens(case: Case) -> Verdict:
         return NotExercised(_NO_REFERENCE)
     if reference.ids == rendering.ids:
         return []
-    return [from_difference(case, difference) for difference in case.differences]
+    return [mismatch_from(case, difference) for difference in case.differences]
 
 
 @case_check("tokens", "BOS stands once, at the start, where the tokenizer adds it, and nowhere else.")
-def single_bos(case: Case) -> Verdict:
+def single_bos(case: Case) -> CheckResult:
     """Looks at BOS ids outside message contents (a user may well type `<s>`).
 
     Not exercised for tokenizers that add no BOS. A literal `<s>` in a prompt that is then passed to a tokenizer call
@@ -105,7 +98,7 @@ def single_bos(case: Case) -> Verdict:
             summary = "BOS stands again before a later turn" if per_turn else "BOS stands twice at the start"
     name = tokenizer.token(tokenizer.bos_id or 0)
     return [
-        seen_in(
+        mismatch_at(
             case,
             cause,
             (summary,),
@@ -139,7 +132,7 @@ def _inside_contents(case: Case, rendering: Rendering) -> set[int] | None:
     applies=lambda target, renderer: renderer.name == target.config.reference,
     sparse=True,
 )
-def round_trip(case: Case) -> Verdict:
+def round_trip(case: Case) -> CheckResult:
     """Decodes the reference's prompt as transformers does by default, and encodes what came out.
 
     Servers that pass text between their parts, and tools that show prompts, rely on it. A normalizer that composes
@@ -153,7 +146,7 @@ def round_trip(case: Case) -> Verdict:
     at = common_prefix(again.ids, rendering.ids)
     have = "nothing" if at >= len(again.ids) else f"{again.ids[at]} {tokenizer.token(again.ids[at])}"
     return [
-        seen_in(
+        mismatch_at(
             case,
             Cause.LOSSY_DECODING,
             (),
@@ -166,7 +159,7 @@ def round_trip(case: Case) -> Verdict:
 
 
 @target_check("tokens", "The slow and the fast tokenizer of these files give the same ids.")
-def slow_fast(target: Target) -> Verdict:
+def slow_fast(target: Target) -> CheckResult:
     """Encodes fragments of text, alone and behind each control token, with the tokenizer in Python and the one in Rust.
 
     Training code and servers choose between the two without saying so. Not exercised where the files, or this version
@@ -191,7 +184,7 @@ def slow_fast(target: Target) -> Verdict:
 
 
 @target_check("tokens", "Each special token that the tokenizer's config declares has the id it declares.")
-def special_ids(target: Target) -> Verdict:
+def special_ids(target: Target) -> CheckResult:
     """Compares `added_tokens_decoder` of the tokenizer's config with the ids that the loaded tokenizer gives.
 
     A converted tokenizer may hold an end-of-turn token under another name (`[UNUSED_TOKEN_145]` for `<|im_end|>`).

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from template_checks.checks.base import CheckResult, Mismatch, NotExercised, Severity, mismatch_at
 from template_checks.checks.case import Case
-from template_checks.checks.registry import Mismatch, NotExercised, Severity, Verdict, case_check, seen_in
+from template_checks.checks.registry import case_check
 from template_checks.config.target import Result
 from template_checks.core.causes import Cause
 from template_checks.core.conversation import Conversation
@@ -22,7 +23,7 @@ from template_checks.divergence.alignment import TokenRange
     "The names and descriptions of tools, and the names of called ones, stand in the text.",
     needs=("tools", "tool-calls"),
 )
-def tools_verbatim(case: Case) -> Verdict:
+def tools_verbatim(case: Case) -> CheckResult:
     """Looks for the name and every text of each tool on offer, and for the name of each tool that is called.
 
     A text may stand as it is or as JSON writes it. A template that never reads `tools`, or escapes them for HTML, shows
@@ -47,7 +48,7 @@ def tools_verbatim(case: Case) -> Verdict:
     "The arguments of a call are rendered alike as an object and as JSON text, and stay JSON.",
     needs=("tool-calls",),
 )
-def tool_arguments(case: Case) -> Verdict:
+def tool_arguments(case: Case) -> CheckResult:
     """Renders each call twice: with its arguments as an object and as JSON text, the form of OpenAI's interface.
 
     Both must render, and in both the arguments must be found: as JSON that says the same, or each value on its own.
@@ -181,4 +182,4 @@ def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 def _mismatch(case: Case, cause: Cause, detail: tuple[str, ...], summary: str, own: bool) -> Mismatch:
     severity: Severity = "advisory" if own else "blocking"
-    return seen_in(case, cause, detail, summary, "the tools", TokenRange(0, 0), severity=severity)
+    return mismatch_at(case, cause, detail, summary, "the tools", TokenRange(0, 0), severity=severity)

@@ -20,7 +20,7 @@ from tomlkit.items import AoT, Array
 from template_checks.checks.findings import Finding
 from template_checks.config.schema import Accepted
 from template_checks.core.errors import UsageError
-from template_checks.engine.replay import Kept, find_kept, replay
+from template_checks.engine.replay import SavedExample, find_saved, replay
 from template_checks.views.terminal import make_console, show_conversation
 
 if sys.version_info >= (3, 11):
@@ -39,14 +39,14 @@ class Written(NamedTuple):
     line: int
 
 
-def accept_kept(mark: str, reason: str, owner: str | None, expires: date | None, target: str | None) -> None:
+def accept_saved(mark: str, reason: str, owner: str | None, expires: date | None, target: str | None) -> None:
     """Accept a kept counterexample, if it still shows, and say what was written where.
 
     Raises:
         UsageError: there is nothing to accept, or no place to write it.
     """
     _check_words(reason, owner, expires)
-    kept = find_kept(mark, target)
+    kept = find_saved(mark, target)
     _check_not_accepted(kept)
     finding, _ = replay(kept)
     finding = _check_blocking(finding, kept)
@@ -84,7 +84,7 @@ def _check_words(reason: str, owner: str | None, expires: date | None) -> None:
         raise UsageError(f"--expires {expires} is over.", hint="the entry is valid up to and including that day")
 
 
-def _check_not_accepted(kept: Kept) -> None:
+def _check_not_accepted(kept: SavedExample) -> None:
     mark, target = kept.counterexample.fingerprint, kept.counterexample.target
     if kept.example:
         raise UsageError(
@@ -101,7 +101,7 @@ def _check_not_accepted(kept: Kept) -> None:
             )
 
 
-def _check_blocking(finding: Finding | None, kept: Kept) -> Finding:
+def _check_blocking(finding: Finding | None, kept: SavedExample) -> Finding:
     mark = kept.counterexample.fingerprint
     if finding is None:
         raise UsageError(f"{mark} no longer occurs: there is nothing to accept.")
@@ -110,7 +110,7 @@ def _check_blocking(finding: Finding | None, kept: Kept) -> Finding:
     return finding
 
 
-def _table(kept: Kept) -> tuple[str, ...]:
+def _table(kept: SavedExample) -> tuple[str, ...]:
     section = ("tool", "template-checks") if kept.path.name == "pyproject.toml" else ()
     return (*section, "target", kept.counterexample.target)
 

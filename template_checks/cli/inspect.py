@@ -15,23 +15,24 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from template_checks.checks.case import Exchange
+from template_checks.checks.base import Check, mismatch_from
+from template_checks.checks.case import RenderedPrefixes
 from template_checks.checks.findings import Finding, Item, Progress
 from template_checks.checks.fingerprint import fingerprint
-from template_checks.checks.registry import Check, all_checks, from_difference
+from template_checks.checks.registry import all_checks
 from template_checks.config.schema import Config
 from template_checks.config.target import Target, build_target, opened
 from template_checks.core.conversation import Conversation
 from template_checks.core.display import visible
 from template_checks.core.errors import RenderError, TemplateChecksError, Unsupported, UsageError
 from template_checks.core.rendering import IGNORE_INDEX, Rendering
-from template_checks.engine.database import Store
-from template_checks.engine.known_bugs import Seen, exhibits, look_at
+from template_checks.engine.database import ExampleDatabase
+from template_checks.engine.known_bugs import BugResult, evaluate, known_bugs
 from template_checks.engine.locate import locate
 from template_checks.engine.profiles import Profile
 from template_checks.record.runner import Run
 from template_checks.record.writer import Line, Request, display_tokens, finding_line
-from template_checks.renderers.base import catalogue
+from template_checks.renderers.registry import catalogue
 from template_checks.seams.records import seam_lines
 from template_checks.seams.vocabulary import Vocabulary
 from template_checks.views.known_bugs import museum_line, show_museum
@@ -69,7 +70,7 @@ def run_and_show(
                 print(text, flush=True)
             lines.append(line)
 
-        store = Store(Path.cwd(), words)
+        store = ExampleDatabase(Path.cwd(), words)
         request = Request(tuple(words), path, checks, targets)
         run = Run(config, request, profile, seed, store, write, progress, offline, sign_off)
         code = run.execute()
@@ -161,7 +162,7 @@ def show_diff(target: Target, a: str, b: str, conversation: Conversation) -> int
         renderer_named(target, name)
     renamed = target.config.model_copy(update={"reference": a})
     compared = Target(target.name, renamed, target.tokenizer, target.renderers)
-    exchange = Exchange(compared, conversation, [a, b])
+    exchange = RenderedPrefixes(compared, conversation, [a, b])
     length = len(conversation.messages)
     for name in (a, b):
         _rendering(exchange, name, length)
@@ -172,7 +173,7 @@ def show_diff(target: Target, a: str, b: str, conversation: Conversation) -> int
         return 0
     item = Item(all_checks()["same-tokens"], b, conversation.purpose)
     for difference in case.differences:
-        mismatch = from_difference(case, difference)
+        mismatch = mismatch_from(case, difference)
         mark = fingerprint("same-tokens", b, mismatch)
         finding = Finding(target.name, item, mismatch, mark, 0, locate(target, b, mismatch))
         line = finding_line(finding, target.tokenizer, "")
@@ -180,7 +181,7 @@ def show_diff(target: Target, a: str, b: str, conversation: Conversation) -> int
     return 1
 
 
-def _rendering(exchange: Exchange, name: str, length: int) -> Rendering:
+def _rendering(exchange: RenderedPrefixes, name: str, length: int) -> Rendering:
     result = exchange.results.get((name, length))
     if result is None:
         purpose = exchange.conversation.purpose
@@ -199,7 +200,7 @@ def show_renderings(target: Target, names: tuple[str, ...], conversation: Conver
     """Print what each renderer makes of a conversation; 3 where one broke."""
     console = make_console()
     chosen = [renderer_named(target, name) for name in names] or list(target.renderers)
-    exchange = Exchange(target, conversation, chosen)
+    exchange = RenderedPrefixes(target, conversation, chosen)
     length, code = len(conversation.messages), 0
     for name in chosen:
         result = exchange.results.get((name, length))
@@ -273,13 +274,13 @@ def list_seams(
 
 def visit_museum(ids: tuple[str, ...], seeds: int, form: str) -> int:
     """Print what became of each exhibit; 1 where one was missed, or its twin was not silent."""
-    found = exhibits(ids)
+    found = known_bugs(ids)
     expressed = [exhibit for exhibit in found if exhibit.not_expressed is None]
-    seen: list[Seen] = []
+    seen: list[BugResult] = []
     with _late_status(quiet=form == "json") as say:
         for number, exhibit in enumerate(expressed, start=1):
             looking = f"{exhibit.id}, bug {number} of {len(expressed)}"
-            seen.append(look_at(exhibit, seeds, lambda looking=looking: say(looking)))  # type: ignore[misc]
+            seen.append(evaluate(exhibit, seeds, lambda looking=looking: say(looking)))  # type: ignore[misc]
             if form == "json":
                 print(json.dumps(museum_line(seen[-1]), ensure_ascii=True), flush=True)
     if form == "text":

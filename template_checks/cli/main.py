@@ -252,9 +252,9 @@ def render(
 @click.argument("fingerprint")
 def replay(fingerprint: str) -> int:
     """Run a kept counterexample again, by its FINGERPRINT."""
-    from template_checks.engine.replay import replay_kept
+    from template_checks.engine.replay import replay_saved
 
-    return replay_kept(fingerprint)
+    return replay_saved(fingerprint)
 
 
 @main.command(epilog='Example: template-checks accept c7f2a91b --reason "trained so in May" --expires 2026-12-31')
@@ -270,9 +270,9 @@ def replay(fingerprint: str) -> int:
 @click.option("--target", "-t", help="The target, where several have this mismatch (default: the latest).")
 def accept(fingerprint: str, reason: str, owner: str | None, expires: datetime | None, target: str | None) -> None:
     """Accept the mismatch ID, as a run printed it: writes an entry into the configuration it came from."""
-    from template_checks.cli.accept import accept_kept
+    from template_checks.cli.accept import accept_saved
 
-    accept_kept(fingerprint, reason, owner, expires.date() if expires else None, target)
+    accept_saved(fingerprint, reason, owner, expires.date() if expires else None, target)
 
 
 @main.command(epilog="Example: template-checks seams --example internlm2")

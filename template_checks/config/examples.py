@@ -10,7 +10,7 @@ from template_checks.core.suggest import suggest
 
 
 def shipped_folder(name: str) -> Path:
-    """Where the examples, or the exhibits of the museum, lie.
+    """Where the examples, or the known_bugs of the museum, lie.
 
     Raises:
         UsageError: the installation lacks them.

@@ -14,7 +14,8 @@ from pydantic_core import PydanticCustomError
 from template_checks.core.conversation import Conversation
 from template_checks.core.errors import UsageError
 from template_checks.core.suggest import suggest
-from template_checks.renderers.base import RendererOptions, catalogue
+from template_checks.renderers.base import RendererOptions
+from template_checks.renderers.registry import catalogue
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -14,7 +14,8 @@ from template_checks.core.conversation import Conversation, Feature, Purpose
 from template_checks.core.errors import RenderError, TemplateChecksError, Unsupported, UsageError
 from template_checks.core.rendering import Artefact, Rendering, Stop
 from template_checks.core.tokenizer import Tokenizer
-from template_checks.renderers.base import Context, Renderer, catalogue
+from template_checks.renderers.base import Context, Renderer
+from template_checks.renderers.registry import catalogue
 
 Result = Rendering | Unsupported | RenderError
 _REMEMBERED = 2048

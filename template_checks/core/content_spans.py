@@ -20,8 +20,8 @@ Shape = tuple[Any, ...]
 _MOST_SHAPES = 2000
 
 
-class Scaffolds:
-    """Scaffolds of one renderer and purpose, remembered by the conversation's shape.
+class ContentLocator:
+    """ContentLocator of one renderer and purpose, remembered by the conversation's shape.
 
     Args:
         render_text: renders a conversation to text, as the system under test does.

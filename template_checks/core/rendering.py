@@ -202,7 +202,7 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class SourceLiteral:
     """A literal of an artefact from which scaffold comes: its value and where it stands."""
 
     value: str

@@ -82,7 +82,9 @@ def text_under(rendering: Rendering, tokens: TokenRange) -> tuple[str, CharSpan]
     return rendering.text[start:end], (start, end)
 
 
-def widened(expected: Rendering, actual: Rendering, want: CharSpan, have: CharSpan) -> tuple[CharSpan, CharSpan]:
+def expand_to_token_boundaries(
+    expected: Rendering, actual: Rendering, want: CharSpan, have: CharSpan
+) -> tuple[CharSpan, CharSpan]:
     """Different text with as much of the equal text around it as its tokens reach over.
 
     Both sides grow alike, up to where no token of either is cut through: a token that merges across the difference on
@@ -109,7 +111,7 @@ def _inside_tokens(rendering: Rendering) -> set[int]:
     return {position for start, end in rendering.token_spans or () for position in range(start + 1, end)}
 
 
-def parted(
+def misaligned_ranges(
     expected: Rendering, actual: Rendering, runs: list[Run], skip: tuple[int, int]
 ) -> list[tuple[TokenRange, TokenRange]]:
     """Where the ids part although the text is the same.

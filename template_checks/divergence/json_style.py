@@ -9,7 +9,7 @@ Parts = list[Any]
 """Text, and JSON values as their ordered pairs, in turn."""
 
 
-def how_written(expected: str, actual: str) -> str | None:
+def json_style_difference(expected: str, actual: str) -> str | None:
     """In which way two texts that say the same write their JSON differently; None where they do not say the same.
 
     Args:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from template_checks.core.causes import Cause
 from template_checks.core.display import shortened, spell_out, visible
 from template_checks.core.rendering import CharSpan, Segment
-from template_checks.divergence.alignment import tokens_at, widened
-from template_checks.divergence.json_style import how_written
+from template_checks.divergence.alignment import expand_to_token_boundaries, tokens_at
+from template_checks.divergence.json_style import json_style_difference
 from template_checks.divergence.model import WINDOW, Core, Difference, Sides, scaffold_place
 from template_checks.divergence.trim import core
 
@@ -75,11 +75,11 @@ class TextComparison:
         want_start, have_start = pair.expected[0] + prefix, pair.actual[0] + prefix
         want_end, have_end = want_start + len(core_want), have_start + len(core_have)
         expected, actual = self.sides.expected, self.sides.actual
-        marked = widened(expected, actual, (want_start, want_end), (have_start, have_end))
+        marked = expand_to_token_boundaries(expected, actual, (want_start, want_end), (have_start, have_end))
         self.cores.append(marked)
         cause = self._cause(pair, want, have, core_want, core_have, prefix)
         detail = self._detail(pair, core_want, core_have, cause)
-        written = how_written(want, have) if pair.kind == "scaffold" and cause is not Cause.TAIL else None
+        written = json_style_difference(want, have) if pair.kind == "scaffold" and cause is not Cause.TAIL else None
         if written is not None:  # named without what it says, so that it is one defect for all tools and arguments
             cause, detail = Cause.JSON_STYLE, (self.sides.between(pair.message), written)
         lower = max(pair.actual[0], have_start - WINDOW)

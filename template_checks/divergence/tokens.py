@@ -5,7 +5,14 @@ from __future__ import annotations
 from template_checks.core.causes import Cause
 from template_checks.core.display import shortened, spell_out, visible
 from template_checks.core.rendering import CharSpan, Rendering
-from template_checks.divergence.alignment import Run, TokenRange, common_prefix, common_suffix, parted, text_under
+from template_checks.divergence.alignment import (
+    Run,
+    TokenRange,
+    common_prefix,
+    common_suffix,
+    misaligned_ranges,
+    text_under,
+)
 from template_checks.divergence.model import Core, Difference, Sides, scaffold_place
 
 
@@ -30,7 +37,7 @@ class TokenComparison:
             return []
         if self.sides.expected.token_spans is None or self.sides.actual.token_spans is None:
             return [self._without_offsets()]
-        groups = parted(self.sides.expected, self.sides.actual, self._runs(), self.skip)
+        groups = misaligned_ranges(self.sides.expected, self.sides.actual, self._runs(), self.skip)
         return [self._token_difference(left, right) for left, right in groups]
 
     def _runs(self) -> list[Run]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
 
-from template_checks.checks.case import Case, Exchange
+from template_checks.checks.base import NotExercised
+from template_checks.checks.case import Case, RenderedPrefixes
 from template_checks.checks.findings import Finding, Item, Outcome
 from template_checks.checks.fingerprint import fingerprint
-from template_checks.checks.registry import NotExercised, all_checks
+from template_checks.checks.registry import all_checks
 from template_checks.config.schema import Accepted
 from template_checks.config.target import Target, lacking
 from template_checks.core.conversation import Conversation
@@ -26,7 +27,7 @@ _STALE = frozenset({"fixed", "unmatched", "contradicting"})
 
 
 @dataclass(frozen=True)
-class Judged:
+class LedgerResult:
     """What a run says of one entry. `number` counts the target's entries from 1; `text` says it in a sentence."""
 
     entry: Accepted
@@ -69,7 +70,7 @@ class Ledger:
         """The finding, with the entry of its own fingerprint, if there is one that agrees with it."""
         return settled(finding, self.entries, self.today)
 
-    def judge(self, findings: Mapping[str, Finding], outcomes: Mapping[str, Outcome]) -> list[Judged]:
+    def judge(self, findings: Mapping[str, Finding], outcomes: Mapping[str, Outcome]) -> list[LedgerResult]:
         """What became of each entry.
 
         Args:
@@ -81,10 +82,10 @@ class Ledger:
             finding = findings.get(entry.fingerprint)
             if finding is None:
                 state, text = self._unseen(entry, outcomes)
-                judged.append(Judged(entry, number, state, text, entry.check, entry.renderer))
+                judged.append(LedgerResult(entry, number, state, text, entry.check, entry.renderer))
             else:
                 state, text = self._seen(entry, finding)
-                judged.append(Judged(entry, number, state, text, finding.item.check.name, finding.item.renderer))
+                judged.append(LedgerResult(entry, number, state, text, finding.item.check.name, finding.item.renderer))
         return judged
 
     def _seen(self, entry: Accepted, finding: Finding) -> tuple[State, str]:
@@ -106,7 +107,7 @@ class Ledger:
         if not items:
             return "unmatched", f"matches nothing: {self._why_nothing(entry)}: correct or remove this entry"
         if entry.witness is not None:
-            prefixes = Exchange(self.target, entry.witness, only=()).prefixes.values()
+            prefixes = RenderedPrefixes(self.target, entry.witness, only=()).prefixes.values()
             purposes = {None, *(prefix.purpose for prefix in prefixes)}
             items = [item for item in items if item.purpose in purposes]
         if not self._items.issuperset(item.id for item in items):
@@ -133,7 +134,7 @@ class Ledger:
                 idle = None  # a check of the target needs no conversation
                 continue
             only = None if item.check.wide else {item.renderer, self.target.config.reference}
-            for case in Exchange(self.target, entry.witness, only).cases(item.renderer, item.purpose):
+            for case in RenderedPrefixes(self.target, entry.witness, only).cases(item.renderer, item.purpose):
                 if not isinstance(case.result, Rendering):
                     hindrance = str(case.result)
                     continue

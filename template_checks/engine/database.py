@@ -15,7 +15,7 @@ from template_checks.engine.shrink import size
 FOLDER = ".template-checks"
 
 
-class Store:
+class ExampleDatabase:
     """Reads and writes counterexamples.
 
     Args:

@@ -28,9 +28,9 @@ _RUN = 10
 """Hypothesis draws its first conversations freely and then varies them: short runs see more that is new."""
 
 
-def own_strings(target: Target) -> list[str]:
+def target_strings(target: Target) -> list[str]:
     """The target's own strings: control tokens, literals, contents that merge across a seam."""
-    literals = [origin.value for renderer in target.renderers.values() for origin in renderer.origins]
+    literals = [origin.value for renderer in target.renderers.values() for origin in renderer.source_literals]
     found = [*_controls(target, literals), *_literals(literals), *_merging(target)]
     return list(dict.fromkeys(found))
 

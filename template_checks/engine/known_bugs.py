@@ -16,8 +16,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from template_checks.checks.base import Severity
 from template_checks.checks.findings import Event, Finding, Outcome
-from template_checks.checks.registry import Severity, get_checks
+from template_checks.checks.registry import get_checks
 from template_checks.config.examples import shipped_folder
 from template_checks.config.schema import FILE_NAME, load_config
 from template_checks.config.target import Target, build_target, opened
@@ -34,7 +35,7 @@ else:
 _PROFILE = PROFILES["ci"]
 
 
-class Exhibit(BaseModel):
+class KnownBug(BaseModel):
     """One documented bug."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,14 +53,14 @@ class Exhibit(BaseModel):
     folder: Path
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> Exhibit:
+    def _one_of_two(self) -> KnownBug:
         if (self.check is None) == (self.not_expressed is None):
             raise ValueError("give either `check` or `not_expressed`")
         return self
 
 
 @dataclass(frozen=True)
-class Sighting:
+class SeedResult:
     """What one seed saw: the finding, after how many conversations.
 
     Both are None where nothing was found, and where the bug is that the renderer breaks.
@@ -72,27 +73,27 @@ class Sighting:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What became of one exhibit: sightings by seed, and what was found wrong about the corrected twin."""
+class BugResult:
+    """What became of one exhibit: seed_results by seed, and what was found wrong about the corrected twin."""
 
-    exhibit: Exhibit
-    sightings: tuple[Sighting, ...]
+    exhibit: KnownBug
+    seed_results: tuple[SeedResult, ...]
     alarms: tuple[str, ...]
 
     @property
     def caught(self) -> int:
         """By how many seeds."""
-        return sum(sighting.caught for sighting in self.sightings)
+        return sum(sighting.caught for sighting in self.seed_results)
 
     @property
     def holds(self) -> bool:
         """Was it caught by every seed, and is the twin silent?"""
-        return self.caught == len(self.sightings) and not self.alarms
+        return self.caught == len(self.seed_results) and not self.alarms
 
     @cached_property
     def after(self) -> float | None:
         """Conversations until the first hit, the median over the seeds."""
-        counts = [sighting.after for sighting in self.sightings if sighting.after is not None]
+        counts = [sighting.after for sighting in self.seed_results if sighting.after is not None]
         return statistics.median(counts) if counts else None
 
     @property
@@ -101,12 +102,12 @@ class Seen:
 
         A finding about the target itself has no conversation: (0, 0).
         """
-        sizes = [_size(sighting.finding) for sighting in self.sightings if sighting.finding is not None]
+        sizes = [_size(sighting.finding) for sighting in self.seed_results if sighting.finding is not None]
         return max(sizes) if sizes else None
 
 
-def exhibits(ids: tuple[str, ...] = ()) -> list[Exhibit]:
-    """The exhibits of these ids; all for none, in the order of their ids.
+def known_bugs(ids: tuple[str, ...] = ()) -> list[KnownBug]:
+    """The known_bugs of these ids; all for none, in the order of their ids.
 
     Raises:
         UsageError: no such exhibit, or one whose `bug.toml` cannot be read.
@@ -119,24 +120,24 @@ def exhibits(ids: tuple[str, ...] = ()) -> list[Exhibit]:
     return [_read(path) for name, path in known.items() if not ids or name in ids]
 
 
-def look_at(exhibit: Exhibit, seeds: int, tick: Callable[[], None] = lambda: None) -> Seen:
+def evaluate(exhibit: KnownBug, seeds: int, tick: Callable[[], None] = lambda: None) -> BugResult:
     """Search the bad set-up with each seed until the expected check fires, and its twin once to the end.
 
     Raises:
         TemplateChecksError: a set-up cannot be built.
     """
-    sightings = []
+    seed_results = []
     with opened(_target(exhibit, "bad")) as bad:
         for seed in range(seeds):
             tick()
-            sightings.append(_search(exhibit, bad, seed))
+            seed_results.append(_search(exhibit, bad, seed))
     tick()
     with opened(_target(exhibit, "good")) as good:
         alarms = tuple(dict.fromkeys(_alarms(exhibit, good)))
-    return Seen(exhibit, tuple(sightings), alarms)
+    return BugResult(exhibit, tuple(seed_results), alarms)
 
 
-def _search(exhibit: Exhibit, target: Target, seed: int) -> Sighting:
+def _search(exhibit: KnownBug, target: Target, seed: int) -> SeedResult:
     hits: list[Finding] = []
     broke = False
 
@@ -153,12 +154,12 @@ def _search(exhibit: Exhibit, target: Target, seed: int) -> Sighting:
     items = plan(target, get_checks((exhibit.check or "",)))
     Search(target, items, _PROFILE, seed, None, keep, until=wanted).run()
     if exhibit.outcome == "error" or not hits:
-        return Sighting(seed, broke and exhibit.outcome == "error")
+        return SeedResult(seed, broke and exhibit.outcome == "error")
     # One conversation can show it for both purposes: the smaller one is what somebody would look at.
-    return Sighting(seed, True, max(1, hits[0].conversations), min(hits, key=_size))
+    return SeedResult(seed, True, max(1, hits[0].conversations), min(hits, key=_size))
 
 
-def _alarms(exhibit: Exhibit, target: Target) -> Iterator[str]:
+def _alarms(exhibit: KnownBug, target: Target) -> Iterator[str]:
     """Whatever is blocking about the twin, what the expected check says of it, and what could not run."""
     events: list[Event] = []
     Search(target, plan(target, get_checks(())), _PROFILE, 0, None, events.append).run()
@@ -177,7 +178,7 @@ def _alarms(exhibit: Exhibit, target: Target) -> Iterator[str]:
         yield f"{exhibit.check} was not exercised"
 
 
-def _target(exhibit: Exhibit, name: str) -> Target:
+def _target(exhibit: KnownBug, name: str) -> Target:
     path = exhibit.folder / FILE_NAME
     config = load_config(path)
     if name not in config.target:
@@ -192,10 +193,10 @@ def _size(finding: Finding) -> tuple[int, int]:
     return len(conversation.messages), max(len(message.content) for message in conversation.messages)
 
 
-def _read(path: Path) -> Exhibit:
+def _read(path: Path) -> KnownBug:
     try:
         data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Exhibit(id=path.parent.name, folder=path.parent, **data)
+        return KnownBug(id=path.parent.name, folder=path.parent, **data)
     except (tomllib.TOMLDecodeError, ValidationError, TypeError) as error:
         raise UsageError(f"The exhibit cannot be read: {error}", where=str(path)) from error
 

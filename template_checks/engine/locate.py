@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from template_checks.checks.registry import Mismatch
+from template_checks.checks.base import Mismatch
 from template_checks.config.target import Target
-from template_checks.core.rendering import Origin
+from template_checks.core.rendering import SourceLiteral
 
 _TELLING = 8
 """Characters from which on a literal inside a longer difference says where that comes from."""
@@ -18,12 +18,12 @@ def locate(target: Target, renderer: str | None, mismatch: Mismatch) -> str | No
     """
     if renderer is None or renderer not in target.renderers or not mismatch.core:
         return None
-    origins = target.renderers[renderer].origins
+    source_literals = target.renderers[renderer].source_literals
     for stretch in _stretches(mismatch.window, mismatch.core):
-        holding = [origin for origin in origins if stretch in origin.value]
+        holding = [origin for origin in source_literals if stretch in origin.value]
         if holding:
-            return _most_exact(_narrowed(holding, origins, mismatch))
-    inside = [origin for origin in origins if len(origin.value) >= _TELLING and origin.value in mismatch.core]
+            return _most_exact(_narrowed(holding, source_literals, mismatch))
+    inside = [origin for origin in source_literals if len(origin.value) >= _TELLING and origin.value in mismatch.core]
     longest = max((len(origin.value) for origin in inside), default=0)
     return _most_exact([origin for origin in inside if len(origin.value) == longest]) if inside else None
 
@@ -39,12 +39,14 @@ def _stretches(window: str, core: str) -> list[str]:
     return sorted(found, key=len, reverse=True)
 
 
-def _narrowed(holding: list[Origin], origins: list[Origin], mismatch: Mismatch) -> list[Origin]:
+def _narrowed(
+    holding: list[SourceLiteral], source_literals: list[SourceLiteral], mismatch: Mismatch
+) -> list[SourceLiteral]:
     """Of one literal over several lines, the line that holds the longest stretch."""
     if len({origin.name for origin in holding}) != 1:
         return holding
     whole = max(holding, key=lambda origin: len(origin.value))
-    lines = [o for o in origins if o.name == whole.name and o.value != whole.value and o.value in whole.value]
+    lines = [o for o in source_literals if o.name == whole.name and o.value != whole.value and o.value in whole.value]
     for stretch in _stretches(mismatch.window, mismatch.core):
         found = [origin for origin in lines if stretch in origin.value]
         if found:
@@ -52,9 +54,9 @@ def _narrowed(holding: list[Origin], origins: list[Origin], mismatch: Mismatch) 
     return holding
 
 
-def _most_exact(origins: list[Origin]) -> str | None:
-    shortest = min(len(origin.value) for origin in origins)
-    best = {(origin.where, origin.name) for origin in origins if len(origin.value) == shortest}
+def _most_exact(source_literals: list[SourceLiteral]) -> str | None:
+    shortest = min(len(origin.value) for origin in source_literals)
+    best = {(origin.where, origin.name) for origin in source_literals if len(origin.value) == shortest}
     if len(best) != 1:
         return None
     where, name = best.pop()

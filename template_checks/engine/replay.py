@@ -16,14 +16,14 @@ from template_checks.config.schema import Config, load_config
 from template_checks.config.target import build_target, opened
 from template_checks.core.errors import UsageError
 from template_checks.engine.accepted import settled
-from template_checks.engine.database import Store
+from template_checks.engine.database import ExampleDatabase
 from template_checks.engine.locate import locate
 from template_checks.engine.search import find_again
 from template_checks.record.writer import Line, finding_line
 from template_checks.views.terminal import make_console, show_finding
 
 
-class Kept(NamedTuple):
+class SavedExample(NamedTuple):
     """A kept counterexample and where it comes from; `example`: the configuration is one of the package's own."""
 
     counterexample: Counterexample
@@ -32,22 +32,22 @@ class Kept(NamedTuple):
     example: bool
 
 
-def find_kept(mark: str, target: str | None = None) -> Kept:
+def find_saved(mark: str, target: str | None = None) -> SavedExample:
     """One kept counterexample, by the first digits of its fingerprint, with its configuration as it is now.
 
     Raises:
         UsageError: none, several, or its target is no longer configured.
     """
-    kept, words = Store(Path.cwd(), []).find(mark, target)
+    kept, words = ExampleDatabase(Path.cwd(), []).find(mark, target)
     example = words[0] == "--example"
     path = example_config(words[1]) if example else Path(words[0])
     config = load_config(path)
     if kept.target not in config.target:
         raise UsageError(f"The target {kept.target!r} is no longer configured.", where=str(path))
-    return Kept(kept, config, path, example)
+    return SavedExample(kept, config, path, example)
 
 
-def replay(kept: Kept) -> tuple[Finding | None, Line]:
+def replay(kept: SavedExample) -> tuple[Finding | None, Line]:
     """The finding that a counterexample shows now, and its line of a record; None where it is gone."""
     counterexample, config, path, _ = kept
     name = counterexample.target
@@ -64,10 +64,10 @@ def replay(kept: Kept) -> tuple[Finding | None, Line]:
         return finding, finding_line(finding, target.tokenizer, f"template-checks replay {mark}")
 
 
-def replay_kept(mark: str) -> int:
+def replay_saved(mark: str) -> int:
     """Run one kept counterexample again; 0 it is gone, 1 it is still there."""
     console = make_console()
-    kept = find_kept(mark)
+    kept = find_saved(mark)
     finding, line = replay(kept)
     if finding is None:
         example = kept.counterexample

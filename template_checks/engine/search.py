@@ -9,24 +9,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from template_checks.checks.case import Case, Exchange
+from template_checks.checks.base import Check, CheckResult, Mismatch, NotExercised, Severity
+from template_checks.checks.case import Case, RenderedPrefixes
 from template_checks.checks.findings import Event, Finding, Item, Outcome, OutcomeName, Progress
 from template_checks.checks.fingerprint import fingerprint
-from template_checks.checks.registry import Check, Mismatch, NotExercised, Severity, Verdict, get_checks
+from template_checks.checks.registry import get_checks
 from template_checks.config.target import Target, lacking
 from template_checks.core.causes import Cause
 from template_checks.core.conversation import Conversation
 from template_checks.core.display import shortened, visible
 from template_checks.core.errors import RenderError
 from template_checks.core.rendering import Rendering
-from template_checks.engine.accepted import Judged, Ledger
+from template_checks.engine.accepted import Ledger, LedgerResult
 from template_checks.engine.coverage import Coverage
-from template_checks.engine.database import Store
-from template_checks.engine.draw import draw, fixed, own_strings
+from template_checks.engine.database import ExampleDatabase
+from template_checks.engine.draw import draw, fixed, target_strings
 from template_checks.engine.locate import locate
 from template_checks.engine.profiles import Profile
 from template_checks.engine.shrink import shrink
-from template_checks.renderers.base import catalogue
+from template_checks.renderers.registry import catalogue
 
 _PROGRESS_EVERY = 20
 _ALIKE = 5
@@ -86,7 +87,7 @@ class Search:
         items: list[Item],
         profile: Profile,
         seed: int,
-        store: Store | None,
+        store: ExampleDatabase | None,
         emit: Callable[[Event], None],
         until: Callable[[Finding], bool] = lambda _finding: False,
     ) -> None:
@@ -131,7 +132,7 @@ class Search:
             self.outcomes[item.id] = self._outcome(item)
             self.emit(self.outcomes[item.id])
 
-    def judged(self) -> list[Judged]:
+    def judged(self) -> list[LedgerResult]:
         """What became of each accepted mismatch; an interrupted run judges none."""
         if self.interrupted:
             return []
@@ -142,7 +143,7 @@ class Search:
 
     @cached_property
     def _own(self) -> list[str]:
-        return own_strings(self.target)
+        return target_strings(self.target)
 
     def _fixed(self) -> Iterator[Conversation]:
         yield from self.ledger.witnesses()
@@ -161,7 +162,7 @@ class Search:
         """Look at one conversation and all its prefixes with every check, at each prefix once."""
         if self.ended:
             return
-        exchange = Exchange(self.target, conversation)
+        exchange = RenderedPrefixes(self.target, conversation)
         self.examined += 1
         thorough = self.examined <= _THOROUGH or self.examined % _SPARSE == 0
         new = {length for length, prefix in exchange.prefixes.items() if prefix not in self._seen}
@@ -194,7 +195,7 @@ class Search:
             knows = case.conversation.features <= self.target.renderers[case.renderer].features
             tally.refused += knows and case.reference is not None
 
-    def _note(self, item: Item, tally: _Tally, verdict: Verdict, case: Case | None) -> None:
+    def _note(self, item: Item, tally: _Tally, verdict: CheckResult, case: Case | None) -> None:
         if isinstance(verdict, NotExercised):
             if verdict.never:
                 tally.unsupported = verdict.reason
@@ -255,7 +256,7 @@ class Search:
         if key not in self._broke:
 
             def still(candidate: Conversation) -> bool:
-                exchange = Exchange(self.target, candidate, [case.renderer])
+                exchange = RenderedPrefixes(self.target, candidate, [case.renderer])
                 return any(str(result) == key[1] for result in exchange.results.values())
 
             small = shrink(case.conversation, still)
@@ -326,7 +327,7 @@ def find_mismatch(target: Target, item: Item, conversation: Conversation, mark: 
     if item.renderer is None or item.purpose is None or item.check.case is None:
         return None
     only = None if item.check.wide else {item.renderer, target.config.reference}
-    exchange = Exchange(target, conversation, only)
+    exchange = RenderedPrefixes(target, conversation, only)
     for case in exchange.cases(item.renderer, item.purpose):
         if not isinstance(case.result, Rendering):
             continue

@@ -19,11 +19,11 @@ from template_checks.checks.registry import get_checks
 from template_checks.config.schema import TargetConfig, load_config
 from template_checks.config.target import Target, build_target
 from template_checks.core.errors import TemplateChecksError, UsageError
-from template_checks.engine.database import Store
+from template_checks.engine.database import ExampleDatabase
 from template_checks.engine.profiles import Profile, get_profile
 from template_checks.engine.search import Search, plan
 from template_checks.pytest.plugin import ADVISORY, MARK, STATE, ChecksFile, State
-from template_checks.record.summary import Verdict
+from template_checks.record.summary import RunSummary
 from template_checks.record.writer import (
     Line,
     Request,
@@ -163,7 +163,7 @@ class TargetRun:
         self.profile = profile
         self.seed = seed
         self.found: Found | None = None
-        self.store = Store(node.config.rootpath, [str(node.path)])
+        self.store = ExampleDatabase(node.config.rootpath, [str(node.path)])
 
     @property
     def selected(self) -> list[Item]:
@@ -385,7 +385,7 @@ def merged(accounts: list[Account], seconds: float) -> list[Line]:
     ended = {(line["target"], item_id(line)) for line in lines.values() if line["kind"] == "outcome"}
     planned = {(target, item) for account in accounts for target, item in account["selected"]}
     interrupted = any(found["interrupted"] for found in everything) or not planned <= ended
-    verdict = Verdict(head["failed"], interrupted=interrupted, ledger=list(ledger.values()), stale=len(stale))
+    verdict = RunSummary(head["failed"], interrupted=interrupted, ledger=list(ledger.values()), stale=len(stale))
     for line in lines.values():
         verdict.count(line)
     return [head, *lines.values(), verdict.footer(seconds)]

@@ -12,10 +12,10 @@ from template_checks.checks.registry import get_checks
 from template_checks.config.schema import Config
 from template_checks.config.target import Target, build_target
 from template_checks.core.errors import TemplateChecksError, UsageError
-from template_checks.engine.database import Store
+from template_checks.engine.database import ExampleDatabase
 from template_checks.engine.profiles import Profile
 from template_checks.engine.search import Search, plan
-from template_checks.record.summary import Verdict
+from template_checks.record.summary import RunSummary
 from template_checks.record.writer import Line, Request, coverage_line, finding_line, header, ledger_line, outcome_line
 
 
@@ -31,7 +31,7 @@ class Run:
     request: Request
     profile: Profile
     seed: int
-    store: Store
+    store: ExampleDatabase
     write: Callable[[Line], None]
     progress: Callable[[Progress], None] = lambda _progress: None
     offline: bool = False
@@ -61,10 +61,10 @@ class Run:
     def _names(self) -> tuple[str, ...]:
         return self.request.targets or tuple(self.config.target)
 
-    def _verdict(self, failed: dict[str, str]) -> Verdict:
+    def _verdict(self, failed: dict[str, str]) -> RunSummary:
         tables = {name: self.config.target[name] for name in self._names()}
         alone = [name for name, table in tables.items() if len(table.renderers) == 1]
-        return Verdict(failed, self.sign_off, {name: table.required for name, table in tables.items()}, alone)
+        return RunSummary(failed, self.sign_off, {name: table.required for name, table in tables.items()}, alone)
 
     def _build(self) -> tuple[list[Target], dict[str, str]]:
         """The targets, and why some could not be built."""
@@ -85,7 +85,7 @@ class Run:
                 failed[name] = str(error)
         return built, failed
 
-    def _search(self, target: Target, verdict: Verdict) -> None:
+    def _search(self, target: Target, verdict: RunSummary) -> None:
         def emit(event: Event) -> None:
             if isinstance(event, Progress):
                 self.progress(event)

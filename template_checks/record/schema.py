@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+from template_checks.checks.base import Severity
 from template_checks.checks.findings import OutcomeName
-from template_checks.checks.registry import Severity
 from template_checks.core.causes import Cause
 from template_checks.engine.accepted import State
 from template_checks.engine.coverage import CONTENTS

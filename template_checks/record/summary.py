@@ -12,7 +12,7 @@ OUTCOMES = ("pass", "mismatch", "accepted", "error", "unsupported", "not-exercis
 
 
 @dataclass
-class Verdict:
+class RunSummary:
     """Counts the lines of a record as they come.
 
     Args:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from template_checks import __version__
+from template_checks.checks.base import Mismatch
 from template_checks.checks.findings import Finding, Outcome
-from template_checks.checks.registry import Mismatch
 from template_checks.config.schema import Accepted
 from template_checks.config.target import Target, resolve
 from template_checks.core.causes import Cause
@@ -23,7 +23,7 @@ from template_checks.core.display import visible
 from template_checks.core.rendering import Artefact, Rendering, Stop
 from template_checks.core.tokenizer import Tokenizer
 from template_checks.divergence.alignment import text_under
-from template_checks.engine.accepted import Judged
+from template_checks.engine.accepted import LedgerResult
 from template_checks.engine.coverage import CONTENTS, Coverage
 from template_checks.engine.profiles import Profile
 from template_checks.sources.cache import sha256_file
@@ -255,7 +255,7 @@ def coverage_line(target: str, coverage: Coverage) -> Line:
     }
 
 
-def ledger_line(target: str, judged: Judged, file: str) -> Line:
+def ledger_line(target: str, judged: LedgerResult, file: str) -> Line:
     """What became of one accepted mismatch, which stands in `file`; part of the footer."""
     return {
         "target": target,

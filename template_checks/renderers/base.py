@@ -1,29 +1,24 @@
-"""The renderer protocol and the catalogue.
+"""The renderer protocol.
 
 A renderer adapts ONE real system that turns a conversation into token ids. It runs that system's own code or data,
 and never guesses: what it cannot express raises `Unsupported`, what breaks raises `RenderError`.
-Third parties add renderers through the entry point group `template_checks.renderers`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 from template_checks.core.conversation import Conversation, Feature, Purpose
-from template_checks.core.errors import Unsupported, UsageError
-from template_checks.core.rendering import Artefact, Origin, Rendering, Stop
-from template_checks.core.suggest import did_you_mean
+from template_checks.core.errors import Unsupported
+from template_checks.core.rendering import Artefact, Rendering, SourceLiteral, Stop
 
 if TYPE_CHECKING:
     from template_checks.core.tokenizer import Tokenizer
-
-GROUP = "template_checks.renderers"
 
 
 class RendererOptions(BaseModel):
@@ -94,7 +89,7 @@ class Renderer(ABC):
         self.context = context
         self.tokenizer = context.tokenizer
         self.artefacts: list[Artefact] = []
-        self.origins: list[Origin] = []
+        self.source_literals: list[SourceLiteral] = []
         self.notes: list[str] = []
         self.taught: tuple[Stop, ...] = ()
         self.served: Served | None = None
@@ -130,38 +125,3 @@ class Renderer(ABC):
     def describe(self) -> dict[str, Any]:
         """Facts for the record's header: what was extracted, from where."""
         return {}
-
-
-@dataclass
-class Catalogue:
-    """Renderer types by name, loaded when first asked for."""
-
-    _entries: dict[str, Any] = field(default_factory=dict)
-
-    def names(self) -> list[str]:
-        """Names of all known renderer types."""
-        return sorted(self._load())
-
-    def get(self, name: str, where: str) -> type[Renderer]:
-        """The renderer type `name`.
-
-        Raises:
-            UsageError: no such type; names the nearest.
-        """
-        entries = self._load()
-        if name not in entries:
-            raise UsageError(
-                f"Unknown renderer type {name!r}.",
-                where=where,
-                hint=f"{did_you_mean(name, entries)} known types: {', '.join(self.names())}".lstrip(),
-            )
-        loaded: type[Renderer] = entries[name].load()
-        return loaded
-
-    def _load(self) -> dict[str, Any]:
-        if not self._entries:
-            self._entries = {entry.name: entry for entry in entry_points(group=GROUP)}
-        return self._entries
-
-
-catalogue = Catalogue()

@@ -14,13 +14,13 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from template_checks.core.content_spans import Scaffolds
+from template_checks.core.content_spans import ContentLocator
 from template_checks.core.conversation import Conversation, Feature, Purpose
 from template_checks.core.errors import ArtefactError, RenderError, TemplateChecksError, Unsupported, UsageError
 from template_checks.core.rendering import Artefact, ContentSpan, Encoded, Piece, Rendering
 from template_checks.core.suggest import did_you_mean
 from template_checks.renderers.base import Context, Renderer, RendererOptions
-from template_checks.renderers.result_parsing import Returned, as_returned, rendering_of_ids, rendering_of_text
+from template_checks.renderers.result_parsing import FunctionResult, parse_result, rendering_of_ids, rendering_of_text
 from template_checks.sources.cache import sha256_file, sha256_text
 
 _OFFERED = ("messages", "purpose", "add_generation_prompt", "tokenizer", "tools", "continue_final_message")
@@ -85,7 +85,7 @@ class PythonRenderer(Renderer):
         self._arguments = accepted_arguments(self._function, self._place)
         if module.__file__ is not None and Path(module.__file__).is_file():
             self.artefacts.append(Artefact(label, sha256_file(Path(module.__file__)), Path(module.__file__)))
-        self._scaffolds: dict[Purpose, Scaffolds] = {}
+        self._scaffolds: dict[Purpose, ContentLocator] = {}
 
     def render(self, conversation: Conversation, purpose: Purpose) -> Rendering:
         """Call the function, and tokenize its text where it returns no ids.
@@ -152,7 +152,7 @@ class PythonRenderer(Renderer):
         *,
         given: tuple[list[dict[str, Any]], list[dict[str, Any]] | None] | None = None,
         continued: bool = False,
-    ) -> Returned:
+    ) -> FunctionResult:
         messages, tools = given or (conversation.to_list(), conversation.tool_list() or None)
         offered = {
             "messages": messages,
@@ -170,11 +170,11 @@ class PythonRenderer(Renderer):
             raise
         except (Exception, SystemExit) as error:
             raise RenderError(f"{self.options.function} raised {type(error).__name__}: {error}") from error
-        return as_returned(value)
+        return parse_result(value)
 
     def _locate(self, conversation: Conversation, purpose: Purpose, text: str) -> tuple[ContentSpan, ...] | None:
         if purpose not in self._scaffolds:
-            self._scaffolds[purpose] = Scaffolds(lambda probe: self._call(probe, purpose).text or "")
+            self._scaffolds[purpose] = ContentLocator(lambda probe: self._call(probe, purpose).text or "")
         return self._scaffolds[purpose].locate(conversation, text)
 
     def _load(self, source: str) -> tuple[ModuleType, str]:

@@ -20,7 +20,7 @@ Part = tuple[str | tuple[int, ...], bool | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Returned:
+class FunctionResult:
     """At least one of text and ids; labels only where there are ids, or a text whose ids they fit.
 
     Where the function tokenizes in pieces, `pieces` are these, and `text` is their text.
@@ -51,23 +51,23 @@ class LabelledRendering(Rendering):
         return self.given
 
 
-def as_returned(value: Any) -> Returned:
+def parse_result(value: Any) -> FunctionResult:
     """Read any of the shapes a function may return.
 
     Raises:
         RenderError: none of them; says what came instead.
     """
     if isinstance(value, str):
-        return Returned(text=value)
+        return FunctionResult(text=value)
     # transformers' BatchEncoding is no Mapping, but is read like one.
     if isinstance(value, Mapping) or (hasattr(value, "keys") and hasattr(value, "__getitem__")):
         return _from_mapping({key: value[key] for key in value.keys()})  # noqa: SIM118
     if isinstance(value, tuple) and len(value) == 2 and not any(isinstance(item, int) for item in value):
         return _checked(None, _ids(value[0], "ids"), _ids(value[1], "labels"))
-    return Returned(ids=_ids(value, "the returned value"))
+    return FunctionResult(ids=_ids(value, "the returned value"))
 
 
-def _from_mapping(value: Mapping[Any, Any]) -> Returned:
+def _from_mapping(value: Mapping[Any, Any]) -> FunctionResult:
     unknown = [key for key in value if key not in _KEYS and key not in _OTHER_KEYS]
     if unknown:
         raise RenderError(f"the function returned a dict with the key {unknown[0]!r}; expected {_EXPECTED}")
@@ -86,14 +86,14 @@ def _from_mapping(value: Mapping[Any, Any]) -> Returned:
     return _checked(text, ids, None if labels is None else _ids(labels, "labels"))
 
 
-def _from_pieces(value: Mapping[Any, Any]) -> Returned:
+def _from_pieces(value: Mapping[Any, Any]) -> FunctionResult:
     others = [key for key in ("text", "ids", "input_ids", "labels") if value.get(key) is not None]
     if others:
         raise RenderError(f"the function returned both `pieces` and `{others[0]}`")
     if not isinstance(value["pieces"], list | tuple):
         raise RenderError(f"`pieces` must be a list, not {type(value['pieces']).__name__}")
     parts = tuple(_part(item, number) for number, item in enumerate(value["pieces"], start=1))
-    return Returned(text="".join(what for what, _ in parts if isinstance(what, str)), pieces=parts)
+    return FunctionResult(text="".join(what for what, _ in parts if isinstance(what, str)), pieces=parts)
 
 
 def _part(item: Any, number: int) -> Part:
@@ -105,10 +105,10 @@ def _part(item: Any, number: int) -> Part:
     return _ids(item, f"piece {number}"), supervised
 
 
-def _checked(text: str | None, ids: tuple[int, ...] | None, labels: tuple[int, ...] | None) -> Returned:
+def _checked(text: str | None, ids: tuple[int, ...] | None, labels: tuple[int, ...] | None) -> FunctionResult:
     if labels is not None and ids is not None:
         check_labels(ids, labels)
-    return Returned(text, ids, labels)
+    return FunctionResult(text, ids, labels)
 
 
 def check_labels(ids: tuple[int, ...], labels: tuple[int, ...]) -> None:

@@ -12,11 +12,11 @@ import jinja2.ext
 import jinja2.nodes
 from pydantic import Field
 
-from template_checks.core.content_spans import Scaffolds
+from template_checks.core.content_spans import ContentLocator
 from template_checks.core.conversation import Conversation, Feature, Purpose
 from template_checks.core.errors import ArtefactError, RenderError, Unsupported, UsageError
 from template_checks.core.limits import MAX_TEXT, TimeLimitError, limited
-from template_checks.core.rendering import IGNORE_INDEX, Artefact, Origin, Piece, Rendering
+from template_checks.core.rendering import IGNORE_INDEX, Artefact, Piece, Rendering, SourceLiteral
 from template_checks.renderers.base import Context, OptionsType, Renderer, RendererOptions
 from template_checks.renderers.result_parsing import rendering_of_text
 from template_checks.sources.cache import sha256_file
@@ -54,13 +54,13 @@ class TokenizerRenderer(Renderer):
         super().__init__(name, options, context)
         self.template, self.where = self._find_template(options, context)
         tree = _parse(self.template, self.where)
-        self.origins = _literals(tree, self.where)
+        self.source_literals = _literals(tree, self.where)
         self.features = _features(tree)
         # Labels only where the template says which tokens the assistant generates.
         self.gives_labels = re.search(_GENERATION_BLOCK, self.template) is not None
         self.masks_padding = options.masks_padding
         self.artefacts = [self._artefact()]
-        self._scaffolds: dict[Purpose, Scaffolds] = {}
+        self._scaffolds: dict[Purpose, ContentLocator] = {}
         self._verified: set[Purpose] = set()
         self._endless: TimeLimitError | None = None
 
@@ -71,7 +71,7 @@ class TokenizerRenderer(Renderer):
         if purpose not in self._verified:
             self._verify(conversation, purpose, encoded.ids)
         if purpose not in self._scaffolds:
-            self._scaffolds[purpose] = Scaffolds(lambda probe: self._text(probe, purpose))
+            self._scaffolds[purpose] = ContentLocator(lambda probe: self._text(probe, purpose))
         contents = self._scaffolds[purpose].locate(conversation, text)
         labels = self._labels(conversation) if self.gives_labels and purpose == "train" else None
         return rendering_of_text(text, encoded, contents, labels)
@@ -199,11 +199,11 @@ def _features(tree: jinja2.nodes.Template) -> frozenset[Feature]:
     return frozenset(found)
 
 
-def _literals(tree: jinja2.nodes.Template, where: str) -> list[Origin]:
+def _literals(tree: jinja2.nodes.Template, where: str) -> list[SourceLiteral]:
     """String literals and template text with their lines."""
     nodes = [(node.lineno, node.data) for node in tree.find_all(jinja2.nodes.TemplateData)]
     nodes += [(node.lineno, node.value) for node in tree.find_all(jinja2.nodes.Const) if isinstance(node.value, str)]
-    return [Origin(value, f"{where}, line {line}", "literal") for line, value in nodes if value]
+    return [SourceLiteral(value, f"{where}, line {line}", "literal") for line, value in nodes if value]
 
 
 @cache

@@ -36,7 +36,7 @@ _CHARACTERS = ("0", "a", " ", "\n", ".", "\t", "é", "\r", "\u3000", "~")
 
 
 @dataclass(frozen=True)
-class Crossing:
+class BoundaryMerge:
     """A token that merges across a seam, and a conversation that provokes it.
 
     `contents` are those that the token depends on: (message, content). `whole` and `pieces` are the ids where the
@@ -59,7 +59,7 @@ class Listing:
     """
 
     seam: Seam
-    crossings: tuple[Crossing, ...]
+    crossings: tuple[BoundaryMerge, ...]
     undecided: tuple[int, ...]
     reason: str | None
 
@@ -78,7 +78,7 @@ def crossing(tokenizer: Tokenizer, text: str, position: int) -> tuple[int, int, 
     return None
 
 
-def list_crossings(
+def find_merges(
     renderer: Renderer, seam: Seam, vocabulary: Vocabulary, tick: Callable[[], None] = lambda: None
 ) -> Listing:
     """Every token that can merge across one seam, each confirmed by encoding.
@@ -91,8 +91,8 @@ def list_crossings(
     """
     if seam.added:
         return Listing(seam, (), (), None)
-    lister = _Lister(renderer, seam, vocabulary)
-    found: list[Crossing] = []
+    lister = _MergeFinder(renderer, seam, vocabulary)
+    found: list[BoundaryMerge] = []
     undecided: list[int] = []
     for index, fits in sorted(lister.fits().items()):
         tick()
@@ -140,7 +140,7 @@ class _Fit:
     right_over: int = 0
 
 
-class _Lister:
+class _MergeFinder:
     """Tries tokens at one seam."""
 
     def __init__(self, renderer: Renderer, seam: Seam, vocabulary: Vocabulary) -> None:
@@ -236,7 +236,7 @@ class _Lister:
 
     # Which of them merge
 
-    def provoked(self, index: int, fit: _Fit) -> Crossing | None:
+    def provoked(self, index: int, fit: _Fit) -> BoundaryMerge | None:
         """The token as it merges in a conversation, if it does in one of those that are tried."""
         lefts = self._contents(self.left, fit.ends, fit.left_over, before=True)
         rights = self._contents(self.right, fit.begins, fit.right_over, before=False)
@@ -273,7 +273,7 @@ class _Lister:
         found = crossing(self.tokenizer, left + right, len(left))
         return found is not None and found[0] == index
 
-    def _confirmed(self, index: int, left: str, right: str) -> Crossing | None:
+    def _confirmed(self, index: int, left: str, right: str) -> BoundaryMerge | None:
         """Render the conversation, and encode its text whole and in pieces."""
         seam, messages = self.seam, list(self.seam.conversation.messages)
         texts = {}
@@ -301,7 +301,7 @@ class _Lister:
             if message is not None and side.open and content
         )
         text = rendering.text[found[1] : found[2]]
-        return Crossing(index, text, contents, conversation, *_parted(self.tokenizer, rendering, *found[1:]))
+        return BoundaryMerge(index, text, contents, conversation, *_parted(self.tokenizer, rendering, *found[1:]))
 
     def is_refuted(self, index: int, fit: _Fit) -> bool:
         """Is it shown that the token cannot merge here, whatever the contents are?"""

@@ -9,7 +9,7 @@ from template_checks.core.errors import RenderError, Unsupported
 from template_checks.record.writer import Line
 from template_checks.renderers.base import Renderer
 from template_checks.seams.find import find_seams
-from template_checks.seams.merges import Crossing, Listing, list_crossings
+from template_checks.seams.merges import BoundaryMerge, Listing, find_merges
 from template_checks.seams.vocabulary import Vocabulary
 
 _ALSO = (
@@ -47,7 +47,7 @@ def seam_lines(
         def tick(words: str = f"{name}: seam {number} of {len(found)}") -> None:
             say(words)
 
-        listing = list_crossings(renderer, seam, vocabulary(), tick)
+        listing = find_merges(renderer, seam, vocabulary(), tick)
         yield seam_line(listing, number, target.name, renderer)
         yield from (crossing_line(crossing, number, target.name, renderer) for crossing in listing.crossings)
 
@@ -77,7 +77,7 @@ def seam_line(listing: Listing, number: int, target: str, renderer: Renderer) ->
     }
 
 
-def crossing_line(crossing: Crossing, number: int, target: str, renderer: Renderer) -> Line:
+def crossing_line(crossing: BoundaryMerge, number: int, target: str, renderer: Renderer) -> Line:
     """One token that can merge across a seam, and what provokes it."""
     roles = crossing.conversation.roles
     return {

@@ -114,7 +114,7 @@ def _text(group: list[Line]) -> str:
     first = group[0]
     text = [f"{first['cause']}: {first['summary']}"]
     if first["first_difference"] is not None:
-        name = "First difference" if first["expected_ids"] else "Seen at"
+        name = "First difference" if first["expected_ids"] else "BugResult at"
         text.append(f"{name}: token {first['first_difference']}, {first['place']}")
     text += [first[entry]["text"] for entry in ("accepted", "expired") if first[entry] is not None]
     others = dict.fromkeys(map(item_id, group[1:]))

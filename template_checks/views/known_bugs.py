@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from template_checks.engine.known_bugs import Exhibit, Seen
+from template_checks.engine.known_bugs import BugResult, KnownBug
 from template_checks.record.writer import Line
 from template_checks.views.terminal import print_table
 
 
-def museum_line(seen: Seen) -> Line:
+def museum_line(seen: BugResult) -> Line:
     """One exhibit as an object."""
     exhibit = seen.exhibit
     return {
@@ -23,7 +23,7 @@ def museum_line(seen: Seen) -> Line:
         "check": exhibit.check,
         "severity": exhibit.severity,
         "not_expressed": exhibit.not_expressed,
-        "seeds": len(seen.sightings),
+        "seeds": len(seen.seed_results),
         "caught": seen.caught,
         "conversations": seen.after,
         "messages": seen.size[0] if seen.size else None,
@@ -33,20 +33,20 @@ def museum_line(seen: Seen) -> Line:
     }
 
 
-def show_museum(seen: list[Seen], missing: list[Exhibit], console: Console) -> None:
+def show_museum(seen: list[BugResult], missing: list[KnownBug], console: Console) -> None:
     """The table, what went wrong, what cannot be expressed, and the totals."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for name in ("bug", "check that fired", "seeds", "after", "size", "twin"):
         table.add_column(Text(name, style="bold"), justify="right" if name in {"seeds", "after"} else "left")
     for one in seen:
-        caught = f"{one.caught}/{len(one.sightings)}"
+        caught = f"{one.caught}/{len(one.seed_results)}"
         check = one.exhibit.check or ""
         mark = check if one.exhibit.severity == "blocking" else f"{check} ({one.exhibit.severity})"
         mark = f"{check} (error)" if one.exhibit.outcome == "error" else mark
         table.add_row(
             Text(f"{one.exhibit.id} {one.exhibit.kind}"),
             Text(mark if one.caught else f"✗ {check}", style="" if one.caught else "bold red"),
-            Text(caught, style="" if one.caught == len(one.sightings) else "bold red"),
+            Text(caught, style="" if one.caught == len(one.seed_results) else "bold red"),
             Text("-" if one.after is None else f"{one.after:g}"),
             Text("-" if one.size is None else f"{one.size[0]}×{one.size[1]}"),
             Text("silent") if not one.alarms else Text("✗ not silent", style="bold red"),
@@ -61,7 +61,7 @@ def show_museum(seen: list[Seen], missing: list[Exhibit], console: Console) -> N
     _show_totals(seen, console)
 
 
-def _show_totals(seen: list[Seen], console: Console) -> None:
+def _show_totals(seen: list[BugResult], console: Console) -> None:
     if not seen:
         return
     held = sum(one.holds for one in seen)

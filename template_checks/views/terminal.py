@@ -166,7 +166,7 @@ def show_finding(group: list[Line], console: Console, *, name_target: bool = Fal
         show_conversation(finding["conversation"], console)
         console.print()
     if finding["first_difference"] is not None:
-        name = "First difference" if finding["expected_ids"] else "Seen at"
+        name = "First difference" if finding["expected_ids"] else "BugResult at"
         console.print(Text(f"  {name}: token {finding['first_difference']} · {finding['place']}"))
         if finding["same_text"]:
             console.print(Text("  Same text, different tokens."))

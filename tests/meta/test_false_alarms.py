@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.false_alarms import PAIRS, look_at, table
+from scripts.false_alarms import PAIRS, evaluate, table
 from template_checks.core.errors import ArtefactError
 
 FEW = 150
 
 
 def test_no_alarm_with_the_embedded_tokenizer() -> None:
-    row = look_at(PAIRS["embedded"], FEW)
+    row = evaluate(PAIRS["embedded"], FEW)
     assert not row.alarms
     assert row.conversations == FEW
 
@@ -20,7 +20,7 @@ def test_no_alarm_with_the_embedded_tokenizer() -> None:
 def test_no_alarm_with_a_real_tokenizer() -> None:
     """Qwen3's template: tools, calls and reasoning."""
     try:
-        row = look_at(PAIRS["qwen3"], FEW)
+        row = evaluate(PAIRS["qwen3"], FEW)
     except ArtefactError as error:
         pytest.skip(f"the tokenizer is neither in the cache nor can it be fetched: {error}")
     assert not row.alarms, "\n".join(table([row]))

@@ -8,15 +8,15 @@ import pytest
 from click.testing import CliRunner
 
 from template_checks.cli.main import main
-from template_checks.engine.known_bugs import Exhibit, exhibits, look_at
+from template_checks.engine.known_bugs import KnownBug, evaluate, known_bugs
 
-ALL = exhibits()
+ALL = known_bugs()
 SEEDS = 2
 
 
 @pytest.mark.parametrize("exhibit", [e for e in ALL if e.not_expressed is None], ids=lambda exhibit: exhibit.id)
-def test_a_documented_bug_is_caught_and_its_twin_is_not(exhibit: Exhibit) -> None:
-    seen = look_at(exhibit, SEEDS)
+def test_a_documented_bug_is_caught_and_its_twin_is_not(exhibit: KnownBug) -> None:
+    seen = evaluate(exhibit, SEEDS)
     assert seen.caught == SEEDS
     assert not seen.alarms
     if exhibit.outcome == "error":

@@ -7,17 +7,17 @@ from typing import Any, ClassVar, Literal
 from jinja2 import TemplateError
 from pydantic import Field
 
-from template_checks.core.content_spans import Scaffolds
+from template_checks.core.content_spans import ContentLocator
 from template_checks.core.conversation import Conversation, Purpose
 from template_checks.core.errors import ArtefactError, RenderError, Unsupported, UsageError
 from template_checks.core.rendering import Artefact, ContentSpan, Encoded, Piece, Rendering
 from template_checks.renderers.base import Context, OptionsType, Renderer, RendererOptions, Served
 from template_checks.renderers.web_ui.analysis.builders import find_builder
-from template_checks.renderers.web_ui.analysis.origins import find_origins
 from template_checks.renderers.web_ui.analysis.plan import Plan, count_ways, plan, unreachable
 from template_checks.renderers.web_ui.analysis.script import Extracted, Script
 from template_checks.renderers.web_ui.analysis.settings import generation_defaults, special_tokens
 from template_checks.renderers.web_ui.analysis.slicing import IRRELEVANT
+from template_checks.renderers.web_ui.analysis.source_literals import find_source_literals
 from template_checks.renderers.web_ui.analysis.state import Choices
 from template_checks.renderers.web_ui.analysis.stops import ScriptStops, find_stops
 from template_checks.renderers.web_ui.sandbox.process import Sandbox
@@ -68,9 +68,9 @@ class WebUIRenderer(Renderer):
         builder = find_builder(self.script, options.function)
         self._choices = Choices(options.session_key, options.system_key, options.roles, context.system)
         self.plan, self._sandbox = self._first_that_runs(builder)
-        self.origins.extend(find_origins(self.script, self.plan.nodes, builder.name))
+        self.source_literals.extend(find_source_literals(self.script, self.plan.nodes, builder.name))
         self._special = self._find_special()
-        self._scaffolds = Scaffolds(lambda conversation: self._text(conversation)[0])
+        self._scaffolds = ContentLocator(lambda conversation: self._text(conversation)[0])
         self._stops = find_stops(self.script, self.tokenizer.hf)
         self.served = self._find_served(self._stops)
         self._generation = generation_defaults(self.script)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from template_checks.core.conversation import Conversation, Message, Purpose
 from template_checks.core.errors import Unsupported, UsageError
-from template_checks.core.rendering import Artefact, Origin, Rendering, Stop
+from template_checks.core.rendering import Artefact, Rendering, SourceLiteral, Stop
 from template_checks.renderers.base import Context, Renderer, RendererOptions
 from template_checks.renderers.xtuner.config import TrainingConfig, read_config
 from template_checks.renderers.xtuner.encode import Draft, Filled, bos_eos_ids, fill_in
@@ -67,7 +67,7 @@ class XTunerRenderer(Renderer):
             self.tokenizer, options.tokenizer_class, needs_eos=not self.template.suffix_as_eos
         )
         self.artefacts.append(Artefact(self._label, self.template.sha256))
-        self.origins = self._origins()
+        self.source_literals = self._origins()
         self.taught = self._taught()
 
     def render(self, conversation: Conversation, purpose: Purpose) -> Rendering:
@@ -138,9 +138,9 @@ class XTunerRenderer(Renderer):
             )
         return source.get(template, place=place)
 
-    def _origins(self) -> list[Origin]:
+    def _origins(self) -> list[SourceLiteral]:
         return [
-            Origin(value, self.template.where[key], f"{self.template.name}.{key}")
+            SourceLiteral(value, self.template.where[key], f"{self.template.name}.{key}")
             for key, value in self.template.values.items()
             if isinstance(value, str) and value
         ]

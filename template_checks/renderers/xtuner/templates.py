@@ -122,7 +122,7 @@ def prompt_template(
     """Validate a template's keys, types and placeholders.
 
     Args:
-        name: for messages and origins.
+        name: for messages and source_literals.
         values: as written.
         where: place of each key.
         place: of the template as a whole, for messages.

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 
-from template_checks.core.rendering import Origin
+from template_checks.core.rendering import SourceLiteral
 from template_checks.renderers.web_ui.analysis.script import Script, root_name, text_of
 from template_checks.renderers.web_ui.analysis.slicing import ENTRY
 
@@ -14,17 +14,17 @@ _START = re.compile(r"([rbuRBUfF]{0,2})('''|\"\"\"|'|\")")
 _COMMENT = re.compile(r"#[^\n]*")
 
 
-def find_origins(script: Script, nodes: Iterable[ast.stmt], scope: str) -> list[Origin]:
+def find_source_literals(script: Script, nodes: Iterable[ast.stmt], scope: str) -> list[SourceLiteral]:
     """Origins of every literal in `nodes` that can be part of the text, each only once.
 
     `scope` is the function around literals that belong to no variable and no function of their own.
     """
-    found: dict[Origin, None] = {}
+    found: dict[SourceLiteral, None] = {}
     for node in nodes:
         for literal, name in _literals(node, scope):
             for value, line in _parts(script, literal):
                 if value:
-                    found[Origin(value, script.where(line), name)] = None
+                    found[SourceLiteral(value, script.where(line), name)] = None
     return list(found)
 
 
