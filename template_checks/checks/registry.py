@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 
 from template_checks.checks.base import Applies, CaseFunction, Check, TargetFunction
+from template_checks.checks.variants import Variant
 from template_checks.core.conversation import Feature, Purpose
 from template_checks.core.errors import UsageError
 from template_checks.core.suggest import suggest
@@ -25,16 +26,30 @@ def case_check(
     applies: Applies = lambda _target, _renderer: True,
     wide: bool = False,
     ahead: bool = False,
-    sparse: bool = False,
+    compares: bool = False,
+    variants: tuple[Variant, ...] = (),
     needs: tuple[Feature, ...] = (),
 ) -> Callable[[CaseFunction], CaseFunction]:
-    """Register a function over cases as a check; its name gives the check's, its docstring the check's page."""
+    """Register a function over cases as a check; its name gives the check's, its docstring the check's page.
+
+    The keywords are those of `Check`.
+    """
 
     def register(function: CaseFunction) -> CaseFunction:
-        name = function.__name__.replace("_", "-")
-        page = inspect.cleandoc(function.__doc__ or "")
+        name, page = _name_and_page(function)
         registry[name] = Check(
-            name, family, promise, page, purposes, False, applies, wide, ahead, sparse, frozenset(needs), case=function
+            name=name,
+            family=family,
+            promise=promise,
+            page=page,
+            purposes=purposes,
+            applies=applies,
+            wide=wide,
+            ahead=ahead,
+            compares=compares,
+            variants=variants,
+            needs=frozenset(needs),
+            case=function,
         )
         return function
 
@@ -45,12 +60,15 @@ def target_check(family: str, promise: str) -> Callable[[TargetFunction], Target
     """Register a function over the target as a check."""
 
     def register(function: TargetFunction) -> TargetFunction:
-        name = function.__name__.replace("_", "-")
-        page = inspect.cleandoc(function.__doc__ or "")
-        registry[name] = Check(name, family, promise, page, (), True, lambda _t, _r: True, target=function)
+        name, page = _name_and_page(function)
+        registry[name] = Check(name=name, family=family, promise=promise, page=page, target=function)
         return function
 
     return register
+
+
+def _name_and_page(function: Callable[..., object]) -> tuple[str, str]:
+    return function.__name__.replace("_", "-"), inspect.cleandoc(function.__doc__ or "")
 
 
 def all_checks() -> dict[str, Check]:

@@ -13,6 +13,7 @@ from template_checks.config.schema import TargetConfig, renderer_options
 from template_checks.core.conversation import Conversation, Feature, Purpose
 from template_checks.core.errors import RenderError, TemplateChecksError, Unsupported, UsageError
 from template_checks.core.rendering import Artefact, Rendering, Stop
+from template_checks.core.suggest import suggest
 from template_checks.core.tokenizer import Tokenizer
 from template_checks.renderers.base import Context, Renderer
 from template_checks.renderers.registry import catalogue
@@ -42,6 +43,20 @@ class Target:
     def reference(self) -> Renderer:
         """The renderer the others are compared with."""
         return self.renderers[self.config.reference]
+
+    def working(self, name: str) -> Renderer:
+        """The renderer of this name.
+
+        Raises:
+            TemplateChecksError: there is none, or it is broken.
+        """
+        if name in self.broken:
+            raise self.broken[name]
+        if name not in self.renderers:
+            raise UsageError(
+                f"The target {self.name} has no renderer {name!r}.", hint=suggest(name, self.renderers, "its renderers")
+            )
+        return self.renderers[name]
 
     def configured_stops(self) -> list[Stop]:
         """Stops from everywhere: the target, the model's generation config, what renderers teach and serve."""
@@ -88,6 +103,11 @@ class Target:
             return renderer.render(conversation, purpose)
         except (Unsupported, RenderError) as error:
             return error
+
+    def after_fork(self) -> None:
+        """In a new process: renderers let go of what only the old one may use."""
+        for renderer in self.renderers.values():
+            renderer.after_fork()
 
     def close(self) -> None:
         """Give back what renderers hold."""

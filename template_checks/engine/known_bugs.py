@@ -24,8 +24,9 @@ from template_checks.config.schema import FILE_NAME, load_config
 from template_checks.config.target import Target, build_target, opened
 from template_checks.core.errors import UsageError
 from template_checks.core.suggest import suggest
+from template_checks.engine.plan import plan
 from template_checks.engine.profiles import PROFILES
-from template_checks.engine.search import Search, plan
+from template_checks.engine.search import Search, SearchOptions
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -147,12 +148,12 @@ def _search(exhibit: KnownBug, target: Target, seed: int) -> SeedResult:
     def keep(event: Event) -> None:
         nonlocal broke
         if isinstance(event, Outcome):
-            broke = broke or (event.outcome == "error" and exhibit.renderer in (None, event.item.renderer))
+            broke = broke or (event.name == "error" and exhibit.renderer in (None, event.item.renderer))
         elif isinstance(event, Finding) and wanted(event):
             hits.append(event)
 
     items = plan(target, get_checks((exhibit.check or "",)))
-    Search(target, items, _PROFILE, seed, None, keep, until=wanted).run()
+    Search(target, items, SearchOptions(_PROFILE, seed), keep, until=wanted).run()
     if exhibit.outcome == "error" or not hits:
         return SeedResult(seed, broke and exhibit.outcome == "error")
     # One conversation can show it for both purposes: the smaller one is what somebody would look at.
@@ -162,7 +163,7 @@ def _search(exhibit: KnownBug, target: Target, seed: int) -> SeedResult:
 def _alarms(exhibit: KnownBug, target: Target) -> Iterator[str]:
     """Whatever is blocking about the twin, what the expected check says of it, and what could not run."""
     events: list[Event] = []
-    Search(target, plan(target, get_checks(())), _PROFILE, 0, None, events.append).run()
+    Search(target, plan(target, get_checks(())), SearchOptions(_PROFILE, 0), events.append).run()
     reached = False
     for event in events:
         if isinstance(event, Finding):
@@ -170,9 +171,9 @@ def _alarms(exhibit: KnownBug, target: Target) -> Iterator[str]:
             if event.blocking or (expected and exhibit.renderer in (None, event.item.renderer)):
                 yield f"{event.item.id}: {event.mismatch.summary}"
         elif isinstance(event, Outcome):
-            if event.outcome == "error":
+            if event.name == "error":
                 yield f"{event.item.id}: {event.reason}"
-            elif event.item.check.name == exhibit.check and event.outcome in {"pass", "mismatch", "accepted"}:
+            elif event.item.check.name == exhibit.check and event.name in {"pass", "mismatch", "accepted"}:
                 reached = True
     if not reached:
         yield f"{exhibit.check} was not exercised"
