@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -103,6 +103,10 @@ class Target:
             return renderer.render(conversation, purpose)
         except (Unsupported, RenderError) as error:
             return error
+
+    def compared_with(self, reference: str) -> Target:
+        """The same target with another reference."""
+        return replace(self, config=self.config.model_copy(update={"reference": reference}))
 
     def after_fork(self) -> None:
         """In a new process: renderers let go of what only the old one may use."""

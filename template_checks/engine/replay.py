@@ -13,9 +13,9 @@ from template_checks.config.schema import Config, load_config
 from template_checks.config.target import Target, build_target
 from template_checks.core.errors import UsageError
 from template_checks.engine.accepted import apply_entries
+from template_checks.engine.assemble import assemble
 from template_checks.engine.database import ExampleDatabase
 from template_checks.engine.evaluate import find_mismatch
-from template_checks.engine.locate import locate
 
 
 class SavedExample(NamedTuple):
@@ -65,11 +65,5 @@ def replay(saved: SavedExample, target: Target) -> Finding | None:
     mismatch = find_mismatch(target, item, kept.fingerprint, kept.conversation)
     if mismatch is None:
         return None
-    finding = Finding(
-        target=kept.target,
-        item=item,
-        mismatch=mismatch,
-        fingerprint=kept.fingerprint,
-        source=locate(target, item.renderer, mismatch),
-    )
+    finding = assemble(target, item, mismatch, kept.fingerprint)
     return apply_entries(finding, target.config.accepted, date.today())

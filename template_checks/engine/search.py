@@ -19,11 +19,11 @@ from template_checks.core.display import shortened, visible
 from template_checks.core.errors import RenderError
 from template_checks.core.rendering import Rendering
 from template_checks.engine.accepted import Ledger, LedgerResult
+from template_checks.engine.assemble import assemble
 from template_checks.engine.coverage import Coverage
 from template_checks.engine.database import ExampleDatabase
 from template_checks.engine.draw import draw, fixed, target_strings
 from template_checks.engine.evaluate import evaluate, evaluate_target, find_mismatch
-from template_checks.engine.locate import locate
 from template_checks.engine.parallel import PARTS_FROM, Part, run_parts
 from template_checks.engine.plan import plan
 from template_checks.engine.profiles import Profile
@@ -233,16 +233,7 @@ class Search:
                 self._keep(item, small, mark, seen_at)
 
     def _keep(self, item: Item, mismatch: Mismatch, mark: str, conversations: int) -> None:
-        finding = self.ledger.apply(
-            Finding(
-                target=self.target.name,
-                item=item,
-                mismatch=mismatch,
-                fingerprint=mark,
-                conversations=conversations,
-                source=locate(self.target, item.renderer, mismatch),
-            )
-        )
+        finding = self.ledger.apply(assemble(self.target, item, mismatch, mark, conversations))
         self.tallies[item.id].add(finding)
         if self.options.database is not None:
             self.options.database.save(finding)

@@ -74,6 +74,11 @@ class Comparison:
         """Their findings."""
         return [line for change in self.of("appeared") for line in change.new]
 
+    def findings_of(self, defect: DefectLine) -> list[FindingLine]:
+        """The findings of a defect that appeared, the most telling first."""
+        known = {(line.target, line.item_id, line.fingerprint): line for line in self.appeared_findings}
+        return [known[ref.target_key(defect.target)] for ref in defect.findings]
+
     def of(self, state: ChangeState) -> list[FindingChange]:
         """The changes of one kind."""
         return [change for change in self.changes if change.state == state]

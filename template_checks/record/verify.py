@@ -34,6 +34,11 @@ class Verification:
     changes: tuple[ArtefactChange, ...]
     notes: tuple[str, ...]
 
+    @property
+    def unchanged(self) -> int:
+        """Number of recorded artefacts that are what they were."""
+        return self.artefacts - sum(change.how != "is new" for change in self.changes)
+
 
 def recorded(head: Header) -> Iterator[tuple[str, ArtefactFacts]]:
     """(owner, artefact) of everything a record depends on; the owner is a target, or target and renderer."""
