@@ -433,7 +433,16 @@ class RenderingFacts(RecordModel):
 
 
 Line = Header | FindingLine | OutcomeLine | CoverageLine | DefectLine | Footer
-LINE: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])
+AnyLine = Annotated[Line, Field(discriminator="kind")]
+LINE: TypeAdapter[Line] = TypeAdapter(AnyLine)
+
+
+class TargetLines(RecordModel):
+    """What the search over one target wrote, and what became of its accepted mismatches."""
+
+    lines: tuple[AnyLine, ...] = ()
+    ledger: tuple[LedgerLine, ...] = ()
+    interrupted: bool = False
 
 
 def to_json(line: RecordModel) -> str:

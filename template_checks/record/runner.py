@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from template_checks.checks.findings import Event, Finding, Item, Outcome, Progress
@@ -16,7 +16,7 @@ from template_checks.engine.database import ExampleDatabase
 from template_checks.engine.plan import plan
 from template_checks.engine.search import Search, SearchOptions
 from template_checks.record.facts import Request, header
-from template_checks.record.models import LedgerLine, Line
+from template_checks.record.models import Line, TargetLines
 from template_checks.record.summary import RunSummary
 from template_checks.record.writer import coverage_line, finding_line, ledger_line, outcome_line
 
@@ -36,32 +36,29 @@ class Surroundings:
     sign_off: bool = False
 
 
-@dataclass
-class TargetResult:
-    """What became of one target's accepted mismatches, and whether its search was interrupted."""
+def search_target(target: Target, items: list[Item], request: Request, surroundings: Surroundings) -> TargetLines:
+    """Search one target and write its findings, outcomes and coverage, which are returned too."""
+    lines: list[Line] = []
 
-    ledger: list[LedgerLine] = field(default_factory=list)
-    interrupted: bool = False
-
-
-def search_target(target: Target, items: list[Item], request: Request, surroundings: Surroundings) -> TargetResult:
-    """Search one target and write its findings, outcomes and coverage."""
+    def write(line: Line) -> None:
+        lines.append(line)
+        surroundings.write(line)
 
     def emit(event: Event) -> None:
         if isinstance(event, Progress):
             surroundings.progress(event)
         elif isinstance(event, Finding):
-            surroundings.write(finding_line(event, target.tokenizer))
+            write(finding_line(event, target.tokenizer))
         elif isinstance(event, Outcome):
-            surroundings.write(outcome_line(event))
+            write(outcome_line(event))
 
     options = SearchOptions(request.profile, request.seed, surroundings.database, surroundings.jobs)
     search = Search(target, items, options, emit)
     search.run()
-    surroundings.write(coverage_line(target.name, search.coverage))
+    write(coverage_line(target.name, search.coverage))
     file = request.config.name if request.config is not None else "code"
-    ledger = [ledger_line(target.name, result, file) for result in search.ledger_results()]
-    return TargetResult(ledger, search.interrupted)
+    ledger = tuple(ledger_line(target.name, result, file) for result in search.ledger_results())
+    return TargetLines(lines=tuple(lines), ledger=ledger, interrupted=search.interrupted)
 
 
 def execute(
