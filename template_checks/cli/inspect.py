@@ -155,6 +155,8 @@ def museum(ids: tuple[str, ...], seeds: int, form: str) -> int:
     Each bug is searched for with the check that has to fire, as the ci profile does, until it fires; its twin is
     searched to the end, with all checks. Exits with 1 where a bug was missed or a twin was not silent.
     """
+    from functools import partial
+
     from template_checks.engine.known_bugs import BugResult, evaluate_bug, known_bugs
     from template_checks.record.known_bugs import known_bug_line, totals_of
     from template_checks.record.models import to_json
@@ -169,7 +171,7 @@ def museum(ids: tuple[str, ...], seeds: int, form: str) -> int:
                 result = BugResult(bug, (), ())
             else:
                 text = f"{bug.id}, bug {number} of {len(found)}"
-                result = evaluate_bug(bug, seeds, lambda text=text: say(text))
+                result = evaluate_bug(bug, seeds, partial(say, text))
             lines.append(known_bug_line(result))
             if form == "json":
                 print(to_json(lines[-1]), flush=True)

@@ -47,10 +47,16 @@ def fixed(target: Target, own: list[str]) -> Iterator[Conversation]:
     yield from starters(roles=config.roles, system=config.system, own=own, features=features(target))
 
 
+def target_conversations(target: Target, own: list[str] | None = None) -> SearchStrategy[Conversation]:
+    """What is drawn for a target; its own strings can be handed over where they are known."""
+    config = target.config
+    strings = target_strings(target) if own is None else own
+    return conversations(roles=config.roles, system=config.system, own=strings, features=features(target))
+
+
 def draw(target: Target, own: list[str], numbers: range, seed: int, examine: Callable[[Conversation], None]) -> None:
     """Draw the conversations of these numbers for the target and hand each to `examine`."""
-    config = target.config
-    strategy = conversations(roles=config.roles, system=config.system, own=own, features=features(target))
+    strategy = target_conversations(target, own)
     draw_from(strategy, numbers, seed, examine)
 
 
