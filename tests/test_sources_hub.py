@@ -30,8 +30,8 @@ FILES = {path.name: path.read_bytes() for path in EMBEDDED.iterdir()} | {
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from template_checks.errors import TemplateChecksError
-from template_checks.sources import load_tokenizer
+from template_checks.core.errors import TemplateChecksError
+from template_checks.sources.loading import load_tokenizer
 
 spec, folder, options = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])
 try:
