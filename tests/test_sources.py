@@ -214,7 +214,7 @@ def test_remote_code_that_is_trusted_runs(copy: Path, monkeypatch: pytest.Monkey
 def test_nothing_is_printed_and_transformers_is_imported_late(copy: Path) -> None:
     edit(copy / "tokenizer_config.json", tokenizer_class="NobodyKnows")
     code = (
-        "import sys; from pathlib import Path; from template_checks.sources import load_tokenizer;"
+        "import sys; from pathlib import Path; from template_checks.sources.loading import load_tokenizer;"
         "assert 'transformers' not in sys.modules;"
         f"load_tokenizer({str(copy)!r}, folder=Path('.'))"
     )

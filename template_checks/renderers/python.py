@@ -58,7 +58,7 @@ class PythonRenderer(Renderer):
     It returns one of: the text; a list of ids; `(ids, labels)`; a dict with `text`, `ids` (or `input_ids`),
     `labels`; or, where it tokenizes in pieces, a dict with `pieces`: texts that are tokenized each on its own and ids
     that stand between them, each perhaps in a pair with whether loss is computed on it. Messages are fresh dicts each
-    time. It may raise `template_checks.core.errors.Unsupported` for
+    time. It may raise `template_checks.Unsupported` for
     conversations it cannot express.
 
     Raises:
