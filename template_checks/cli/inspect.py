@@ -32,7 +32,7 @@ from template_checks.engine.locate import locate
 from template_checks.engine.profiles import Profile
 from template_checks.record.runner import Run
 from template_checks.record.writer import Line, Request, display_tokens, finding_line
-from template_checks.renderers.registry import catalogue
+from template_checks.renderers.registry import describe_renderers, get_renderer_type
 from template_checks.seams.records import seam_lines
 from template_checks.seams.vocabulary import Vocabulary
 from template_checks.views.known_bugs import museum_line, show_museum
@@ -308,7 +308,7 @@ def show_check(check: Check) -> None:
     console = make_console()
     console.print(Text(check.name, style="bold"), Text(f"(family {check.family})"))
     console.print(Text(f"\nPromise: {check.promise}"))
-    for paragraph in check.page.split("\n\n"):
+    for paragraph in check.page.split("\n\n") if check.page != check.promise else ():
         console.print(Text("\n" + textwrap.fill(paragraph, console.width)))
     purposes = ", ".join(check.purposes) or "once for the target"
     console.print(Text(f"\nPurposes: {purposes}"))
@@ -320,15 +320,15 @@ def show_renderers() -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column()
-    for name in catalogue.names():
-        table.add_row(Text(name, style="bold"), Text(catalogue.get(name, "the catalogue").summary))
+    for name, summary in describe_renderers():
+        table.add_row(Text(name, style="bold"), Text(summary))
     print_table(table, console)
 
 
 def show_renderer(name: str) -> None:
     """The options of one renderer type."""
     console = make_console()
-    kind = catalogue.get(name, "the catalogue")
+    kind = get_renderer_type(name, "the command line")
     console.print(Text(name, style="bold"), Text(kind.summary))
     console.print(
         Text(f"purposes: {', '.join(sorted(kind.purposes))}; labels: {'yes' if kind.gives_labels else 'no'}\n")

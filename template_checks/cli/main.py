@@ -132,6 +132,14 @@ def _load(toml: Path | None, example: str | None, targets: tuple[str, ...]) -> t
     return config, path, words
 
 
+def _warn_of_plugins() -> None:
+    """Say which packages could not add their checks; the run goes on without those."""
+    from template_checks.checks.registry import plugin_problems
+
+    for problem in plugin_problems():
+        click.echo(f"template-checks: {problem}", err=True)
+
+
 def _one_target(toml: Path | None, example: str | None, targets: tuple[str, ...], offline: bool) -> Target:
     """The one target that a command is about."""
     from template_checks.config.target import build_target
@@ -196,6 +204,7 @@ def run(
     from template_checks.cli.inspect import run_and_show
     from template_checks.engine.profiles import get_profile
 
+    _warn_of_plugins()
     get_checks(checks)  # an unknown one is said before anything is loaded
     chosen, used_seed = get_profile(profile, seed)
     config, path, words = _load(toml, example, targets)
@@ -351,6 +360,7 @@ def signoff(
     from template_checks.cli.records import sign_off
     from template_checks.engine.profiles import get_profile
 
+    _warn_of_plugins()
     chosen, used_seed = get_profile(profile, seed)
     config, path, words = _load(toml, example, targets)
     return sign_off(config, path, words, chosen, used_seed, targets, record, html, key, offline=offline)
@@ -416,6 +426,7 @@ def checks(name: str | None) -> None:
     from template_checks.checks.registry import get_checks
     from template_checks.cli.inspect import show_check, show_checks
 
+    _warn_of_plugins()
     if name is None:
         show_checks()
     else:

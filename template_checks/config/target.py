@@ -15,7 +15,7 @@ from template_checks.core.errors import RenderError, TemplateChecksError, Unsupp
 from template_checks.core.rendering import Artefact, Rendering, Stop
 from template_checks.core.tokenizer import Tokenizer
 from template_checks.renderers.base import Context, Renderer
-from template_checks.renderers.registry import catalogue
+from template_checks.renderers.registry import get_renderer_type
 
 Result = Rendering | Unsupported | RenderError
 _REMEMBERED = 2048
@@ -145,7 +145,7 @@ def build_target(name: str, config: TargetConfig, folder: Path, where: str, *, o
     broken: dict[str, TemplateChecksError] = {}
     for key, option in options.items():
         try:
-            renderers[key] = catalogue.get(option.type, where)(key, option, context)
+            renderers[key] = get_renderer_type(option.type, where)(key, option, context)
         except UsageError:
             raise
         except TemplateChecksError as error:

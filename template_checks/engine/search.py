@@ -27,7 +27,7 @@ from template_checks.engine.draw import draw, fixed, target_strings
 from template_checks.engine.locate import locate
 from template_checks.engine.profiles import Profile
 from template_checks.engine.shrink import shrink
-from template_checks.renderers.registry import catalogue
+from template_checks.renderers.registry import get_renderer_type
 
 _PROGRESS_EVERY = 20
 _ALIKE = 5
@@ -48,7 +48,7 @@ def plan(target: Target, checks: list[Check]) -> list[Item]:
             if check.applies(target, renderer):
                 items += [Item(check, name, purpose) for purpose in check.purposes if purpose in renderer.purposes]
         for name in target.broken:
-            kind = catalogue.get(target.config.renderers[name]["type"], target.name)
+            kind = get_renderer_type(target.config.renderers[name]["type"], target.name)
             items += [Item(check, name, purpose) for purpose in check.purposes if purpose in kind.purposes]
     return items
 
