@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from template_checks.cli.options import Selection, read_conversation, selects, text_or_json
+from template_checks.cli.options import Selection, read_conversation, selects, text_or_json, warn_of_plugins
 
 if TYPE_CHECKING:
     from template_checks.config.target import Target
@@ -188,6 +188,7 @@ def checks(name: str | None) -> None:
     from template_checks.views.catalogue import show_check, show_checks
     from template_checks.views.console import make_console
 
+    warn_of_plugins()
     if name is None:
         show_checks(get_checks(()), make_console())
     else:
@@ -198,12 +199,11 @@ def checks(name: str | None) -> None:
 @click.argument("name", required=False)
 def renderers(name: str | None) -> None:
     """List the renderer types, or the options of the type NAME."""
-    from template_checks.renderers.registry import catalogue
+    from template_checks.renderers.registry import describe_renderers, get_renderer_type
     from template_checks.views.catalogue import show_renderer, show_renderers
     from template_checks.views.console import make_console
 
     if name is None:
-        summaries = {known: catalogue.get(known, "the command line").summary for known in catalogue.names()}
-        show_renderers(summaries, make_console())
+        show_renderers(dict(describe_renderers()), make_console())
     else:
-        show_renderer(name, catalogue.get(name, "the command line"), make_console())
+        show_renderer(name, get_renderer_type(name, "the command line"), make_console())

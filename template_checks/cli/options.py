@@ -150,3 +150,11 @@ def read_conversation(text: str) -> Conversation:
         return Conversation.from_list(json.loads(text), where)
     except json.JSONDecodeError as error:
         raise UsageError(f"Not valid JSON: {error}", where=where) from error
+
+
+def warn_of_plugins() -> None:
+    """Say which packages could not add their checks; everything goes on without those."""
+    from template_checks.checks.registry import plugin_problems
+
+    for problem in plugin_problems():
+        click.echo(f"template-checks: {problem}", err=True)

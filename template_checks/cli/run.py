@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from template_checks.cli.options import EXIT_CODES, Loaded, Selection, selects, text_or_json
+from template_checks.cli.options import EXIT_CODES, Loaded, Selection, selects, text_or_json, warn_of_plugins
 from template_checks.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def run(
     from template_checks.checks.registry import get_checks
     from template_checks.engine.profiles import get_profile
 
+    warn_of_plugins()
     get_checks(checks)  # an unknown one is said before anything is loaded
     chosen = get_profile(profile, seed)
     loaded = selection.load()
@@ -107,6 +108,7 @@ def signoff(
     from template_checks.views.html.page import render_html
     from template_checks.views.signoff import show_signoff
 
+    warn_of_plugins()
     chosen = get_profile(profile, seed)
     loaded = selection.load()
     _expect(html, key)

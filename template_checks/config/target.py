@@ -16,7 +16,7 @@ from template_checks.core.rendering import Artefact, Rendering, Stop
 from template_checks.core.suggest import suggest
 from template_checks.core.tokenizer import Tokenizer
 from template_checks.renderers.base import Context, Renderer, RendererOptions
-from template_checks.renderers.registry import catalogue
+from template_checks.renderers.registry import get_renderer_type
 
 Result = Rendering | Unsupported | RenderError
 _REMEMBERED = 2048
@@ -151,7 +151,7 @@ def build_target(name: str, config: TargetConfig, folder: Path, where: str, *, o
         key: renderer_options(table, f"{where}: target.{name}.renderers.{key}")
         for key, table in config.renderers.items()
     }
-    kinds = {key: (catalogue.get(option.type, where), option) for key, option in options.items()}
+    kinds = {key: (get_renderer_type(option.type, where), option) for key, option in options.items()}
     return _assembled(name, config, kinds, _tokenizer(config, folder, offline), folder, offline=offline)
 
 
@@ -178,7 +178,7 @@ def stand_alone_target(
     folder = Path.cwd()
     reference = config.reference
     options = renderer_options(config.renderers[reference], f"renderers.{reference}")
-    everything = {reference: (catalogue.get(options.type, "renderers"), options), **kinds}
+    everything = {reference: (get_renderer_type(options.type, "renderers"), options), **kinds}
     loaded = tokenizer or _tokenizer(config, folder, offline)
     return _assembled(name, config, everything, loaded, folder, offline=offline)
 

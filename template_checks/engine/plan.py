@@ -5,7 +5,7 @@ from __future__ import annotations
 from template_checks.checks.base import Check
 from template_checks.checks.findings import Item
 from template_checks.config.target import Target
-from template_checks.renderers.registry import catalogue
+from template_checks.renderers.registry import get_renderer_type
 
 
 def plan(target: Target, checks: list[Check]) -> list[Item]:
@@ -19,6 +19,6 @@ def plan(target: Target, checks: list[Check]) -> list[Item]:
             if check.applies(target, renderer):
                 items += [Item(check, name, purpose) for purpose in check.purposes if purpose in renderer.purposes]
         for name in target.broken:
-            kind = catalogue.get(target.config.renderers[name]["type"], target.name)
+            kind = get_renderer_type(target.config.renderers[name]["type"], target.name)
             items += [Item(check, name, purpose) for purpose in check.purposes if purpose in kind.purposes]
     return items

@@ -37,7 +37,7 @@ def show_check(check: Check, console: Console) -> None:
     """The page of one check."""
     console.print(Text(check.name, style="bold"), Text(f"(family {check.family})"))
     console.print(Text(f"\nPromise: {check.promise}"))
-    for paragraph in check.page.split("\n\n"):
+    for paragraph in check.page.split("\n\n") if check.page != check.promise else ():
         console.print(Text("\n" + textwrap.fill(paragraph, console.width)))
     purposes = ", ".join(check.purposes) or "once for the target"
     console.print(Text(f"\nPurposes: {purposes}"))
