@@ -1,15 +1,14 @@
-"""README.md and CONTRIBUTING.md say what the code does: tables, output, configuration, examples, paths."""
+"""The documents say what the code does: tables, output, configuration, examples, paths."""
 
 from __future__ import annotations
 
 import re
-import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from scripts import readme_tables as documents
+from scripts import docs, docs_blocks, docs_tables
 from template_checks import __version__
 from template_checks.checks import content
 from template_checks.checks.findings import OutcomeName
@@ -19,21 +18,23 @@ from template_checks.config.schema import Accepted, TargetConfig, load_config, r
 from template_checks.record.summary import OUTCOMES
 from tests.meta import test_liars as liars
 
-ROOT = documents.ROOT
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+ROOT = docs.ROOT
+COMMAND_LINE = r"template-checks [a-z][^\n`|&>]*"
+README = docs.read("README.md")
+CONTRIBUTING = docs.read("CONTRIBUTING.md")
+TEXTS = {name: docs.read(name) for name in docs.DOCUMENTS}
 
 
 def code(text: str, name: str) -> str:
     """The block marked `<!-- code: NAME -->`."""
-    (found,) = [b.body for b in documents.blocks(text) if (b.word, b.value) == ("code", name)]
+    (found,) = [b.body for b in docs_blocks.blocks(text) if (b.word, b.value) == ("code", name)]
     return found
 
 
-@pytest.mark.parametrize("name", documents.DOCUMENTS)
+@pytest.mark.parametrize("name", docs.DOCUMENTS)
 def test_a_document_says_what_the_code_says(name: str) -> None:
-    difference = documents.difference(name)
-    assert not difference, f"{name} has drifted; run: python scripts/readme_tables.py --write\n{difference}"
+    difference = docs.difference(name)
+    assert not difference, f"{name} has drifted; run: python scripts/docs.py --write\n{difference}"
 
 
 @pytest.mark.parametrize(
@@ -52,10 +53,10 @@ def test_a_document_says_what_the_code_says(name: str) -> None:
     ],
 )
 def test_a_document_that_drifted_is_noticed(text: str, expected: str) -> None:
-    refreshed = documents.refreshed(text)
+    refreshed = docs.refreshed(text)
     assert refreshed != text
     assert expected in refreshed
-    assert documents.refreshed(refreshed) == refreshed
+    assert docs.refreshed(refreshed) == refreshed
 
 
 @pytest.mark.parametrize(
@@ -67,21 +68,21 @@ def test_a_document_that_drifted_is_noticed(text: str, expected: str) -> None:
     ],
 )
 def test_what_has_not_drifted_is_left_alone(text: str) -> None:
-    assert documents.refreshed(text) == text
+    assert docs.refreshed(text) == text
 
 
 def test_a_traceback_never_gets_into_a_document() -> None:
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
-        documents.refreshed("```console\n$ python -c 1/0\n```\n")
+        docs.refreshed("```console\n$ python -c 1/0\n```\n")
 
 
 def test_an_excerpt_names_one_finding() -> None:
     with pytest.raises(LookupError, match="0 findings"):
-        documents.refreshed("<!-- only: nothing -->\n```console\n$ echo hello\n```\n")
+        docs.refreshed("<!-- only: nothing -->\n```console\n$ echo hello\n```\n")
 
 
 def test_every_option_is_described() -> None:
-    models = [TargetConfig, Accepted, *(kind.Options for kind in documents.own_renderers().values())]
+    models = [TargetConfig, Accepted, *(kind.Options for kind in docs_tables.own_renderers().values())]
     missing = [
         f"{model.__name__}.{key}"
         for model in models
@@ -92,40 +93,58 @@ def test_every_option_is_described() -> None:
 
 
 @pytest.mark.parametrize(
-    "block", [b for b in documents.blocks(README) if b.language == "toml"], ids=lambda b: b.body[:20]
+    "block",
+    [b for text in TEXTS.values() for b in docs_blocks.blocks(text) if b.language == "toml" and "[target." in b.body],
+    ids=lambda b: b.body[:20],
 )
-def test_every_configuration_is_valid(block: documents.Block, tmp_path: Path) -> None:
+def test_every_configuration_is_valid(block: docs_blocks.Block, tmp_path: Path) -> None:
     path = tmp_path / "template-checks.toml"
     path.write_text(block.body, encoding="utf-8")
     for target in load_config(path).target.values():
         for table in target.renderers.values():
-            renderer_options(table, "README.md")
+            if table["type"] in docs_tables.own_renderers():
+                renderer_options(table, "the documents")
 
 
 def test_every_command_and_outcome_is_explained() -> None:
+    text = "".join(TEXTS.values())
     for command in main.commands:
-        assert re.search(rf"`{command}`|template-checks {command}\b", README), command
+        assert re.search(rf"`{command}`|template-checks {command}\b", text), command
     for outcome in OUTCOMES:
-        assert f"| `{outcome}` |" in README, outcome
+        assert f"| `{outcome}` |" in text, outcome
     assert set(OUTCOMES) == set(OutcomeName.__args__)
 
 
-def test_options_of_the_command_line_exist() -> None:
-    known = {option for command in main.commands.values() for p in command.params for option in p.opts}
-    known |= set(main.params[0].opts)
-    for block in documents.blocks(README):
-        for line in re.findall(r"template-checks (?:run|render|diff|init|replay) .*", block.body):
-            used = {word for word in shlex.split(line.split(" && ")[0]) if word.startswith("--")}
-            assert used <= known, line
+def known_options() -> set[str]:
+    commands = [main, *main.commands.values()]
+    return {option for command in commands for parameter in command.params for option in parameter.opts}
 
 
-@pytest.mark.parametrize("name", documents.DOCUMENTS)
+@pytest.mark.parametrize("name", docs.DOCUMENTS)
+def test_options_of_the_command_line_exist(name: str) -> None:
+    known = known_options()
+    lines = [line for block in docs_blocks.blocks(TEXTS[name]) for line in re.findall(COMMAND_LINE, block.body)]
+    for line in lines + re.findall(rf"`({COMMAND_LINE})`", TEXTS[name]):
+        used = {word.split("=")[0] for word in re.findall(r"(?<=\s)--?[a-z][\w-]*", line)}
+        assert used <= known, line
+
+
+@pytest.mark.parametrize("name", docs.DOCUMENTS)
 def test_every_path_exists(name: str) -> None:
-    text = (ROOT / name).read_text(encoding="utf-8")
-    paths = re.findall(r"\]\((?!https?:)([^)#]+)", text)
-    paths += re.findall(r"`((?:template_checks|tests|fixtures|scripts|benchmarks|\.ci)/[\w./-]*)`", text)
-    assert paths
+    folder = (ROOT / name).parent
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", TEXTS[name])
+    assert not [link for link in links if not (folder / link).exists()]
+    paths = re.findall(r"`((?:template_checks|tests|fixtures|scripts|benchmarks|docs|\.ci)/[\w./-]*)`", TEXTS[name])
     assert not [path for path in paths if not (ROOT / path).exists()]
+
+
+def test_the_layout_names_every_package_and_folder() -> None:
+    tree = docs_tables.layout()
+    for folder in docs_tables.packages():
+        assert re.search(rf"^ *{folder.name}/ +\w", tree, re.MULTILINE), f"{folder} has no docstring"
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    folders = {path.split("/")[0] for path in tracked.splitlines() if "/" in path} - {".github"}
+    assert folders <= {"template_checks", *docs_tables.FOLDERS}
 
 
 def test_the_two_commands_are_what_ci_runs() -> None:
@@ -172,6 +191,6 @@ def test_ten_lines_are_ten_lines(name: str, limit: int) -> None:
 
 
 def test_the_renderer_in_ten_lines_is_ten_lines() -> None:
-    (body,) = [b.body for b in documents.blocks(CONTRIBUTING) if b.value == "example_renderers.py"]
+    (body,) = [b.body for b in docs_blocks.blocks(CONTRIBUTING) if b.value == "example_renderers.py"]
     lines = [line for line in body.split("class ", 1)[1].splitlines() if line.strip()]
     assert len(lines) <= 11
