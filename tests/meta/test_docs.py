@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from scripts import docs, docs_blocks, docs_tables
-from template_checks import __version__
 from template_checks.checks import content
 from template_checks.checks.findings import OutcomeName
 from template_checks.checks.registry import registry
 from template_checks.cli.main import main
-from template_checks.config.schema import Accepted, TargetConfig, load_config, renderer_options, tomllib
+from template_checks.config.schema import Accepted, TargetConfig, load_config, renderer_options
 from template_checks.record.summary import OUTCOMES
 from tests.meta import test_liars as liars
 
@@ -145,26 +144,6 @@ def test_the_layout_names_every_package_and_folder() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
     folders = {path.split("/")[0] for path in tracked.splitlines() if "/" in path} - {".github"}
     assert folders <= {"template_checks", *docs_tables.FOLDERS}
-
-
-def test_the_two_commands_are_what_ci_runs() -> None:
-    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    for name in ("run", "test"):
-        assert f"readme_command {name}" in script
-        command = code(README, name)
-        assert command.count("\n") == 1
-        subprocess.run(["bash", "-n", "-c", command], check=True)
-
-
-def test_the_changelog_has_this_version() -> None:
-    assert f"\n## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-
-
-def test_the_licence_is_the_one_declared() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["license"] == "Apache-2.0"
-    assert project["version"] == __version__
-    assert (ROOT / "LICENSE").read_text(encoding="utf-8").lstrip().startswith("Apache License\n")
 
 
 def test_the_check_in_ten_lines_catches_its_liar(monkeypatch: pytest.MonkeyPatch) -> None:
