@@ -8,27 +8,27 @@ import pytest
 from click.testing import CliRunner
 
 from template_checks.cli.main import main
-from template_checks.engine.known_bugs import KnownBug, evaluate, known_bugs
+from template_checks.engine.known_bugs import KnownBug, evaluate_bug, known_bugs
 
 ALL = known_bugs()
 SEEDS = 2
 
 
-@pytest.mark.parametrize("exhibit", [e for e in ALL if e.not_expressed is None], ids=lambda exhibit: exhibit.id)
-def test_a_documented_bug_is_caught_and_its_twin_is_not(exhibit: KnownBug) -> None:
-    seen = evaluate(exhibit, SEEDS)
+@pytest.mark.parametrize("bug", [e for e in ALL if e.not_expressed is None], ids=lambda bug: bug.id)
+def test_a_documented_bug_is_caught_and_its_twin_is_not(bug: KnownBug) -> None:
+    seen = evaluate_bug(bug, SEEDS)
     assert seen.caught == SEEDS
-    assert not seen.alarms
-    if exhibit.outcome == "error":
+    assert not seen.false_positives
+    if bug.outcome == "error":
         return
     assert seen.size is not None
     messages, characters = seen.size
-    assert messages <= (4 if exhibit.history else 2)
+    assert messages <= (4 if bug.history else 2)
     assert characters <= 3
 
 
 def test_at_most_eight_cannot_be_expressed() -> None:
-    assert sum(exhibit.not_expressed is not None for exhibit in ALL) <= 8
+    assert sum(bug.not_expressed is not None for bug in ALL) <= 8
 
 
 def test_the_command_prints_a_line_for_each() -> None:
@@ -44,4 +44,4 @@ def test_the_command_prints_a_line_for_each() -> None:
 def test_an_unknown_bug_is_named() -> None:
     result = CliRunner().invoke(main, ["museum", "M0"])
     assert result.exit_code == 2
-    assert "There is no exhibit 'M0'" in result.output
+    assert "There is no known bug 'M0'" in result.output
