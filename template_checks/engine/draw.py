@@ -40,17 +40,17 @@ def features(target: Target) -> frozenset[Feature]:
     return frozenset[Feature]().union(*(renderer.features for renderer in target.renderers.values()))
 
 
-def fixed(target: Target, own: list[str]) -> Iterator[Conversation]:
+def fixed(target: Target, texts: list[str]) -> Iterator[Conversation]:
     """Conversations that every run examines, the user's own first."""
     yield from target.conversations
     config = target.config
-    yield from starters(roles=config.roles, system=config.system, own=own, features=features(target))
+    yield from starters(roles=config.roles, system=config.system, target_strings=texts, features=features(target))
 
 
-def draw(target: Target, own: list[str], count: int, seed: int, examine: Callable[[Conversation], None]) -> None:
+def draw(target: Target, texts: list[str], count: int, seed: int, examine: Callable[[Conversation], None]) -> None:
     """Draw `count` conversations for the target and hand each to `examine`."""
     config = target.config
-    strategy = conversations(roles=config.roles, system=config.system, own=own, features=features(target))
+    strategy = conversations(roles=config.roles, system=config.system, target_strings=texts, features=features(target))
     draw_from(strategy, count, seed, examine)
 
 

@@ -13,13 +13,13 @@ from template_checks.seams.merges import BoundaryMerge, Listing, find_merges
 from template_checks.seams.vocabulary import Vocabulary
 
 _ALSO = (
-    "This tokenizer looks at the text around a token before it cuts: at a seam, ids can also differ without a token "
-    "that reaches across."
+    "This tokenizer takes the text around a token into account before it cuts: at a seam, ids can also differ without "
+    "a token that reaches across."
 )
 
 
 def seam_lines(
-    target: Target, name: str, vocabulary: Callable[[], Vocabulary], say: Callable[[str], None]
+    target: Target, name: str, vocabulary: Callable[[], Vocabulary], report: Callable[[str], None]
 ) -> Iterator[Line]:
     """A line for the renderer, then one for each seam, followed by one for each token that can cross it.
 
@@ -27,7 +27,7 @@ def seam_lines(
         target: whose renderer it is.
         name: the renderer's.
         vocabulary: of the target's tokenizer; called only where there is a seam.
-        say: told from time to time what is looked at.
+        report: told from time to time what is being tried.
     """
     head: Line = {"kind": "renderer", "target": target.name, "renderer": name, "seams": None, "note": None}
     if name in target.broken:
@@ -44,10 +44,10 @@ def seam_lines(
     yield {**head, "seams": len(found), "note": note, "outcome": None, "reason": None}
     for number, seam in enumerate(found, start=1):
 
-        def tick(words: str = f"{name}: seam {number} of {len(found)}") -> None:
-            say(words)
+        def on_progress(status: str = f"{name}: seam {number} of {len(found)}") -> None:
+            report(status)
 
-        listing = find_merges(renderer, seam, vocabulary(), tick)
+        listing = find_merges(renderer, seam, vocabulary(), on_progress)
         yield seam_line(listing, number, target.name, renderer)
         yield from (crossing_line(crossing, number, target.name, renderer) for crossing in listing.crossings)
 
