@@ -8,7 +8,8 @@ What it finds in a document:
 - `<!-- generated: NAME -->` … `<!-- end -->`: a table, from `TABLES`.
 - a fenced block `console`: each line `$ COMMAND` (continued with `> `) is run by bash in a scratch folder that holds a
   copy of fixtures/examples; what it prints, standard error included, follows it. `<!-- only: TEXT -->` right above
-  keeps the one finding that holds TEXT, and writes … for the rest.
+  keeps the one finding that holds TEXT, and writes … for the rest. A document that shows `pip install` gets an
+  environment of its own to install into.
 - a fenced block with `<!-- file: PATH -->` right above: written to PATH in the scratch folder.
 - all other blocks are left alone (tests/meta/test_readme.py looks at some of them).
 """
@@ -30,10 +31,10 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from template_checks.checks.registry import all_checks
-from template_checks.config.schema import Accepted, TargetConfig, tomllib
-from template_checks.renderers.base import Renderer
-from template_checks.renderers.registry import catalogue
+from scripts.environment import Environment
+from template_checks.checks.registry import own_checks
+from template_checks.config.schema import Accepted, TargetConfig
+from template_checks.renderers.registry import own_renderer_types
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ("README.md", "CONTRIBUTING.md")
@@ -47,7 +48,7 @@ FENCE = re.compile(
 )
 VARYING = (
     (re.compile(r"(?<= in )\d+\.\d+ ?s\b"), "0.0 s"),
-    (re.compile(r"(?<=, seed )\d+"), "0"),
+    (re.compile(r"(?<=, seed )\d+|(?<=--check-seed )\d+"), "0"),
     (re.compile(r"\b(transformers|tokenizers|hypothesis) \d[\w.]*"), r"\1 0"),
 )
 """What differs between two runs that say the same: seconds, a random seed, versions of other packages."""
@@ -82,24 +83,31 @@ def normalised(text: str) -> str:
 
 def refreshed(text: str) -> str:
     """The document as the code says it should be. A block that differs in `VARYING` alone stays as it is."""
-    text = TABLE.sub(lambda match: match[1] + TABLES[match["name"]]() + match[4], text)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        shutil.copytree(
-            ROOT / "fixtures" / "examples",
-            folder / "fixtures" / "examples",
-            ignore=shutil.ignore_patterns(".template-checks"),
-        )
-        return FENCE.sub(lambda match: _refreshed_block(match, folder), text)
+        return followed(text, Path(name))[0]
 
 
-def _refreshed_block(match: re.Match[str], folder: Path) -> str:
+def followed(text: str, folder: Path) -> tuple[str, Environment | None]:
+    """The same, with all that following the document leaves in `folder`, and the environment it installs into."""
+    text = TABLE.sub(lambda match: match[1] + TABLES[match["name"]]() + match[4], text)
+    scratch = folder / "scratch"
+    shutil.copytree(
+        ROOT / "fixtures" / "examples",
+        scratch / "fixtures" / "examples",
+        ignore=shutil.ignore_patterns(".template-checks"),
+    )
+    installs = re.search(r"^\$ pip install", text, re.MULTILINE)
+    environment = Environment(folder / "environment") if installs else None
+    return FENCE.sub(lambda match: _refreshed_block(match, scratch, environment), text), environment
+
+
+def _refreshed_block(match: re.Match[str], folder: Path, environment: Environment | None) -> str:
     block = _block(match)
     if block.word == "file":
         _write_file(folder, block)
     if block.language != "console":
         return match[0]
-    body = _rerun(block, folder)
+    body = _rerun(block, folder, environment)
     if normalised(body) == normalised(block.body):
         return match[0]
     return match[0].removesuffix(block.body + "```") + body + "```"
@@ -108,11 +116,11 @@ def _refreshed_block(match: re.Match[str], folder: Path) -> str:
 # Commands
 
 
-def _rerun(block: Block, folder: Path) -> str:
+def _rerun(block: Block, folder: Path, environment: Environment | None) -> str:
     lines: list[str] = []
     for shown in re.findall(r"^\$ .*(?:\n> .*)*", block.body, re.MULTILINE):
         command = "\n".join(line[2:] for line in shown.split("\n"))
-        output = _run(command, folder)
+        output = _run(command, folder, environment)
         lines.append(shown)
         lines += [line.rstrip() for line in (_only(output, block.value) if block.word else output).splitlines()]
         while lines[-1] == "":
@@ -120,12 +128,13 @@ def _rerun(block: Block, folder: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _run(command: str, folder: Path) -> str:
-    """Standard output and error of a command. The scratch folder counts as installed, for entry points in it."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "COV_", "CI"))}
-    environment |= {
+def _run(command: str, folder: Path, environment: Environment | None) -> str:
+    """Standard output and error of a command."""
+    variables = {
+        key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "PYTHONPATH", "COV_", "CI"))
+    }
+    variables |= {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        "PYTHONPATH": str(folder),
         "PYTHONDONTWRITEBYTECODE": "1",
         "HF_HUB_OFFLINE": "1",
         "COLUMNS": "80",
@@ -133,10 +142,11 @@ def _run(command: str, folder: Path) -> str:
         "TERM": "dumb",
         "LC_ALL": "C.UTF-8",
     }
+    variables |= environment.variables() if environment is not None else {}
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=folder,
-        env=environment,
+        env=variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -162,21 +172,6 @@ def _write_file(folder: Path, block: Block) -> None:
     path = folder / block.value
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(block.body, encoding="utf-8")
-    if path.name == "pyproject.toml":
-        _install(folder, tomllib.loads(block.body)["project"])
-
-
-def _install(folder: Path, project: dict[str, object]) -> None:
-    """What an editable installation leaves behind: metadata that names the entry points."""
-    metadata = folder / f"{str(project['name']).replace('-', '_')}-{project['version']}.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n", encoding="utf-8"
-    )
-    lines = []
-    for group, entries in project["entry-points"].items():  # type: ignore[attr-defined]
-        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in entries.items())]
-    (metadata / "entry_points.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 # Tables
@@ -193,15 +188,9 @@ def checks_table() -> str:
         ("family", "check", "promise", "purposes"),
         [
             (check.family, f"`{check.name}`", check.promise, ", ".join(check.purposes) or "once for the target")
-            for check in all_checks().values()
+            for check in own_checks().values()
         ],
     )
-
-
-def own_renderers() -> dict[str, type[Renderer]]:
-    """The renderer types of this package, not those that somebody else's package adds."""
-    kinds = {name: catalogue.get(name, "the catalogue") for name in catalogue.names()}
-    return {name: kind for name, kind in kinds.items() if kind.__module__.startswith("template_checks.")}
 
 
 def renderers_table() -> str:
@@ -215,7 +204,7 @@ def renderers_table() -> str:
                 ", ".join(sorted(kind.purposes, reverse=True)),
                 kind.labelled,
             )
-            for name, kind in own_renderers().items()
+            for name, kind in own_renderer_types().items()
         ],
     )
 
@@ -223,7 +212,7 @@ def renderers_table() -> str:
 def renderer_options_table() -> str:
     """Options of every renderer type."""
     rows = []
-    for name, kind in own_renderers().items():
+    for name, kind in own_renderer_types().items():
         rows += [(f"`{name}`", *row) for row in _fields(kind.Options) if row[0] != "`type`"]
     return _table(("type", "key", "default", "meaning"), rows)
 
@@ -256,8 +245,13 @@ TABLES: dict[str, Callable[[], str]] = {
 def difference(name: str) -> str:
     """What a document has (-) and should have (+), as a unified diff; empty where it is up to date."""
     text = (ROOT / name).read_text(encoding="utf-8")
+    return difference_of(name, text, refreshed(text))
+
+
+def difference_of(name: str, text: str, refreshed: str) -> str:
+    """The same, where it is known what the document should be."""
     lines = difflib.unified_diff(
-        text.splitlines(), refreshed(text).splitlines(), name, f"{name} as the code says", lineterm=""
+        text.splitlines(), refreshed.splitlines(), name, f"{name} as the code says", lineterm=""
     )
     return "\n".join(lines)
 
