@@ -119,7 +119,7 @@ def drawn(number: int, **options: Any) -> list[Conversation]:
     """As a run with the profile `ci` and this seed draws them."""
     found: list[Conversation] = []
 
-    draw_from(conversations(**options), PROFILES["ci"].draws, number, found.append)
+    draw_from(conversations(**options), range(PROFILES["ci"].draws), number, found.append)
     return found
 
 

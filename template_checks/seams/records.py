@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from template_checks.config.target import Target
 from template_checks.core.errors import RenderError, Unsupported
-from template_checks.record.writer import Line
 from template_checks.renderers.base import Renderer
 from template_checks.seams.find import find_seams
 from template_checks.seams.merges import BoundaryMerge, Listing, find_merges
 from template_checks.seams.vocabulary import Vocabulary
+
+SeamLine = dict[str, Any]
+"""One line of what `seams` prints: of the kind `renderer`, `seam` or `crossing`."""
 
 _ALSO = (
     "This tokenizer takes the text around a token into account before it cuts: at a seam, ids can also differ without "
@@ -20,7 +23,7 @@ _ALSO = (
 
 def seam_lines(
     target: Target, name: str, vocabulary: Callable[[], Vocabulary], report: Callable[[str], None]
-) -> Iterator[Line]:
+) -> Iterator[SeamLine]:
     """A line for the renderer, then one for each seam, followed by one for each token that can cross it.
 
     Args:
@@ -29,7 +32,7 @@ def seam_lines(
         vocabulary: of the target's tokenizer; called only where there is a seam.
         report: told from time to time what is being tried.
     """
-    head: Line = {"kind": "renderer", "target": target.name, "renderer": name, "seams": None, "note": None}
+    head: SeamLine = {"kind": "renderer", "target": target.name, "renderer": name, "seams": None, "note": None}
     if name in target.broken:
         yield {**head, "outcome": "error", "reason": target.broken[name].what}
         return
@@ -52,7 +55,7 @@ def seam_lines(
         yield from (crossing_line(crossing, number, target.name, renderer) for crossing in listing.crossings)
 
 
-def seam_line(listing: Listing, number: int, target: str, renderer: Renderer) -> Line:
+def seam_line(listing: Listing, number: int, target: str, renderer: Renderer) -> SeamLine:
     """One seam of a renderer as a view shows it, with how many tokens can cross it."""
     seam, roles = listing.seam, listing.seam.conversation.roles
     left, right = (
@@ -77,7 +80,7 @@ def seam_line(listing: Listing, number: int, target: str, renderer: Renderer) ->
     }
 
 
-def crossing_line(crossing: BoundaryMerge, number: int, target: str, renderer: Renderer) -> Line:
+def crossing_line(crossing: BoundaryMerge, number: int, target: str, renderer: Renderer) -> SeamLine:
     """One token that can merge across a seam, and what provokes it."""
     roles = crossing.conversation.roles
     return {

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from template_checks.core.display import shortened, spell_out, visible
-from template_checks.record.writer import Line
+from template_checks.seams.records import SeamLine
 from template_checks.views.terminal import print_table
 
 _ROWS = 50
@@ -20,7 +20,7 @@ _TOKEN, _IDS = 14, 14
 _INDENT = " " * 5
 
 
-def show_seams(lines: list[Line], console: Console, *, name_target: bool) -> None:
+def show_seams(lines: list[SeamLine], console: Console, *, name_target: bool) -> None:
     """Print the lines of one renderer: itself, its seams, and behind each seam what can cross it."""
     head = lines[0]
     name = f"{head['target']}: {head['renderer']}" if name_target else head["renderer"]
@@ -40,7 +40,7 @@ def show_seams(lines: list[Line], console: Console, *, name_target: bool) -> Non
         _show_seam(seam, crossings, console)
 
 
-def _show_seam(seam: Line, crossings: list[Line], console: Console) -> None:
+def _show_seam(seam: SeamLine, crossings: list[SeamLine], console: Console) -> None:
     width = console.width - 14
     console.print(Text(f"  {seam['seam']}  {seam['place']}", style="bold"))
     for side, shown in (
@@ -67,7 +67,7 @@ def _side(content: dict[str, Any] | None, fixed: str, width: int, *, in_front: b
     return f"{edge}, {quoted}" if in_front else f"{quoted}, {edge}"
 
 
-def _count(seam: Line) -> str:
+def _count(seam: SeamLine) -> str:
     count = seam["crossings"]
     tokens = f"{count} token{'' if count == 1 else 's'}"
     if seam["added"]:
@@ -80,7 +80,7 @@ def _count(seam: Line) -> str:
     return f"{tokens} can merge across it, and no other."
 
 
-def _show_table(crossings: list[Line], console: Console) -> None:
+def _show_table(crossings: list[SeamLine], console: Console) -> None:
     titles = ("token", "id", "content that provokes it", "whole", "in pieces")
     rows = [
         [_quoted(line["text"], _TOKEN), str(line["id"]), "", _ids(line["whole_ids"]), _ids(line["piece_ids"])]
