@@ -36,7 +36,7 @@ class Message:
 
     @property
     def masked(self) -> bool:
-        """Whether training leaves the answer out on purpose. XTuner reads `output_with_loss`, earlier `loss`."""
+        """Whether the answer is left out of training on purpose (XTuner: `output_with_loss`, and `loss` before it)."""
         return any(key in {"output_with_loss", "loss"} and value == "false" for key, value in self.extra)
 
     def get(self, key: str) -> Any:

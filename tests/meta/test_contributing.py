@@ -10,14 +10,14 @@ from zipfile import ZipFile
 
 import pytest
 
-from scripts import readme_tables as documents
+from scripts import docs, docs_blocks
 from scripts.environment import Environment
 from template_checks.checks.registry import registry
 from tests.meta import test_liars as liars
 
-ROOT = documents.ROOT
+ROOT = docs.ROOT
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-BLOCKS = list(documents.blocks(TEXT))
+BLOCKS = list(docs_blocks.blocks(TEXT))
 FILES = {block.value: block.body for block in BLOCKS if block.word == "file"}
 
 
@@ -26,7 +26,7 @@ class Followed:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "scratch"
-        self.text, environment = documents.followed(TEXT, folder)
+        self.text, environment = docs.followed(TEXT, folder)
         assert environment is not None
         self.environment: Environment = environment
 
@@ -49,8 +49,8 @@ def example_check() -> Iterator[None]:
 
 
 def test_the_page_says_what_happens(followed: Followed) -> None:
-    difference = documents.difference_of("CONTRIBUTING.md", TEXT, followed.text)
-    assert not difference, f"It has drifted; run: python scripts/readme_tables.py --write\n{difference}"
+    difference = docs.difference_of("CONTRIBUTING.md", TEXT, followed.text)
+    assert not difference, f"It has drifted; run: python scripts/docs.py --write\n{difference}"
 
 
 def test_both_packages_are_really_installed(followed: Followed) -> None:

@@ -21,7 +21,8 @@ from template_checks.config.target import Target, build_target, opened
 from template_checks.core.causes import Cause
 from template_checks.core.conversation import Conversation
 from template_checks.engine.profiles import PROFILES
-from template_checks.engine.search import Search, plan
+from template_checks.engine.plan import plan
+from template_checks.engine.search import Search, SearchOptions
 from tests.systems import ROOT
 
 SEEDS = range(20)
@@ -61,7 +62,7 @@ def internlm2() -> Iterator[Target]:
 def findings(target: Target, seed: int) -> list[Finding]:
     """What one run finds. Nothing is kept, so that no run helps the next."""
     events: list[object] = []
-    Search(target, plan(target, get_checks(CHECKS)), PROFILES["ci"], seed, None, events.append).run()
+    Search(target, plan(target, get_checks(CHECKS)), SearchOptions(PROFILES["ci"], seed), events.append).run()
     return [event for event in events if isinstance(event, Finding)]
 
 

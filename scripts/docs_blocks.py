@@ -1,47 +1,31 @@
-"""Keeps README.md and CONTRIBUTING.md in step with the code: tables from the models, output from real commands.
+"""The fenced blocks of a document: which there are, and what their commands print.
 
-    python scripts/readme_tables.py            prints what differs; exit code 1 if anything does
-    python scripts/readme_tables.py --write    brings the documents up to date
-
-What it finds in a document:
-
-- `<!-- generated: NAME -->` … `<!-- end -->`: a table, from `TABLES`.
 - a fenced block `console`: each line `$ COMMAND` (continued with `> `) is run by bash in a scratch folder that holds a
   copy of fixtures/examples; what it prints, standard error included, follows it. `<!-- only: TEXT -->` right above
   keeps the one finding that holds TEXT, and writes … for the rest. A document that shows `pip install` gets an
   environment of its own to install into.
 - a fenced block with `<!-- file: PATH -->` right above: written to PATH in the scratch folder.
-- all other blocks are left alone (tests/meta/test_readme.py looks at some of them).
+- all other blocks are left alone (tests/meta/test_docs.py looks at some of them).
 """
 
 from __future__ import annotations
 
-import difflib
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-
 from scripts.environment import Environment
-from template_checks.checks.registry import own_checks
-from template_checks.config.schema import Accepted, TargetConfig
-from template_checks.renderers.registry import own_renderer_types
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "CONTRIBUTING.md")
 SECONDS = 120
 """Limit of one command."""
 
-TABLE = re.compile(r"(^<!-- generated: (?P<name>[\w-]+) -->\n)(.*?)(^<!-- end -->$)", re.MULTILINE | re.DOTALL)
 FENCE = re.compile(
     r"(?:^<!-- (?P<word>only|file|code): (?P<value>[^\n]+) -->\n)?^```(?P<language>\w+)\n(?P<body>.*?)^```$",
     re.MULTILINE | re.DOTALL,
@@ -82,14 +66,13 @@ def normalised(text: str) -> str:
 
 
 def refreshed(text: str) -> str:
-    """The document as the code says it should be. A block that differs in `VARYING` alone stays as it is."""
+    """The document with what its commands print now. A block that differs in `VARYING` alone stays as it is."""
     with tempfile.TemporaryDirectory() as name:
         return followed(text, Path(name))[0]
 
 
 def followed(text: str, folder: Path) -> tuple[str, Environment | None]:
     """The same, with all that following the document leaves in `folder`, and the environment it installs into."""
-    text = TABLE.sub(lambda match: match[1] + TABLES[match["name"]]() + match[4], text)
     scratch = folder / "scratch"
     shutil.copytree(
         ROOT / "fixtures" / "examples",
@@ -172,103 +155,3 @@ def _write_file(folder: Path, block: Block) -> None:
     path = folder / block.value
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(block.body, encoding="utf-8")
-
-
-# Tables
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
-
-
-def checks_table() -> str:
-    """Family, name, promise and purposes of every check."""
-    return _table(
-        ("family", "check", "promise", "purposes"),
-        [
-            (check.family, f"`{check.name}`", check.promise, ", ".join(check.purposes) or "once for the target")
-            for check in own_checks().values()
-        ],
-    )
-
-
-def renderers_table() -> str:
-    """What each renderer type adapts, and what it gives."""
-    return _table(
-        ("type", "renders", "purposes", "labels"),
-        [
-            (
-                f"`{name}`",
-                kind.summary,
-                ", ".join(sorted(kind.purposes, reverse=True)),
-                kind.labelled,
-            )
-            for name, kind in own_renderer_types().items()
-        ],
-    )
-
-
-def renderer_options_table() -> str:
-    """Options of every renderer type."""
-    rows = []
-    for name, kind in own_renderer_types().items():
-        rows += [(f"`{name}`", *row) for row in _fields(kind.Options) if row[0] != "`type`"]
-    return _table(("type", "key", "default", "meaning"), rows)
-
-
-def model_table(model: type[BaseModel]) -> str:
-    """Keys of one model."""
-    return _table(("key", "default", "meaning"), _fields(model))
-
-
-def _fields(model: type[BaseModel]) -> list[tuple[str, ...]]:
-    return [(f"`{key}`", _default(field), field.description or "") for key, field in model.model_fields.items()]
-
-
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "required"
-    value = field.get_default(call_default_factory=True)
-    return "" if value is None else f"`{json.dumps(value, ensure_ascii=False)}`"
-
-
-TABLES: dict[str, Callable[[], str]] = {
-    "checks": checks_table,
-    "renderers": renderers_table,
-    "target-options": lambda: model_table(TargetConfig),
-    "renderer-options": renderer_options_table,
-    "accepted-options": lambda: model_table(Accepted),
-}
-
-
-def difference(name: str) -> str:
-    """What a document has (-) and should have (+), as a unified diff; empty where it is up to date."""
-    text = (ROOT / name).read_text(encoding="utf-8")
-    return difference_of(name, text, refreshed(text))
-
-
-def difference_of(name: str, text: str, refreshed: str) -> str:
-    """The same, where it is known what the document should be."""
-    lines = difflib.unified_diff(
-        text.splitlines(), refreshed.splitlines(), name, f"{name} as the code says", lineterm=""
-    )
-    return "\n".join(lines)
-
-
-def main(arguments: list[str]) -> int:
-    if arguments == ["--write"]:
-        for name in DOCUMENTS:
-            text = (ROOT / name).read_text(encoding="utf-8")
-            (ROOT / name).write_text(refreshed(text), encoding="utf-8")
-        return 0
-    if arguments:
-        print(__doc__, file=sys.stderr)
-        return 2
-    differences = [difference(name) for name in DOCUMENTS]
-    print("\n".join(filter(None, differences)))
-    return int(any(differences))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
