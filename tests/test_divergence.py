@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from template_checks.core.causes import Cause
 from template_checks.core.conversation import Conversation
 from template_checks.core.rendering import ContentSpan, Encoded, Piece, Rendering
-from template_checks.divergence.alignment import Run, TokenRange, misaligned_ranges
+from template_checks.divergence.alignment import SharedText, TokenRange, misaligned_ranges
 from template_checks.divergence.compare import compare
 from template_checks.divergence.model import Difference, Sides
 from template_checks.divergence.text import TextComparison
 from template_checks.divergence.tokens import TokenComparison
-from template_checks.divergence.trim import core
+from template_checks.divergence.trim import trim_common
 from template_checks.renderers.base import Context
 from tests.systems import ROOT, Build, LabelRenderer, TextRenderer, chatml, embedded_tokenizer
 
@@ -324,7 +324,7 @@ def inside_a_token(text: str, position: int) -> bool:
 @example("a<s>", "a<s><s>")
 @example("<e>\n<s>s", "<e>\n<s>e<e>\n<s>s")
 def test_the_core_is_all_that_differs(want: str, have: str) -> None:
-    start, core_want, core_have = core(want, have, CONTROL)
+    start, core_want, core_have = trim_common(want, have, CONTROL)
     behind = want[start + len(core_want) :]
     assert want == want[:start] + core_want + behind
     assert have == want[:start] + core_have + behind
@@ -403,7 +403,7 @@ def cuts(draw: st.DrawFn, text: str, *, plain: bool = False) -> list[tuple[str, 
 @given(st.text("ab", max_size=10), st.data())
 def test_the_same_text_in_other_tokens(text: str, data: st.DataObject) -> None:
     left, right = by_hand(data.draw(cuts(text))), by_hand(data.draw(cuts(text)))
-    groups = misaligned_ranges(left, right, [Run((0, len(text)), (0, len(text)), False, False)], (0, 0))
+    groups = misaligned_ranges(left, right, [SharedText((0, len(text)), (0, len(text)), False, False)], (0, 0))
     found = [Difference(Cause.UNKNOWN, (), "", "", a, b, in_text=False) for a, b in groups]
     assert patched(left, right, found) == right.ids
     for a, b in groups:
