@@ -45,9 +45,9 @@ _TARGET = {
     "broken": {},
 }
 _HEADER = {
-    "versions": {
-        name: "1.0" for name in ("template-checks", "python", "transformers", "tokenizers", "jinja2", "hypothesis")
-    },
+    "versions": dict.fromkeys(
+        ("template-checks", "python", "transformers", "tokenizers", "jinja2", "hypothesis"), "1.0"
+    ),
     "config": {
         "name": "template-checks.toml",
         "sha256": "0" * 64,
