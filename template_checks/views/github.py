@@ -1,7 +1,5 @@
 """The record as workflow commands, which GitHub Actions shows at the lines of a pull request."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator
