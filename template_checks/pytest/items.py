@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 import pytest
 
 from template_checks.checks.findings import Event, Finding, Item, Outcome
-from template_checks.checks.registry import get_checks
+from template_checks.checks.registry import exists_everywhere, get_checks
 from template_checks.config.schema import TargetConfig, load_config
 from template_checks.config.target import Target, build_target
 from template_checks.core.errors import TemplateChecksError, UsageError
@@ -214,7 +214,12 @@ class TargetRun:
 
         def emit(event: Event) -> None:
             if isinstance(event, Finding) and event.item.id in selected:
-                reproduce = f"template-checks replay {event.fingerprint}"
+                known = exists_everywhere(event.item.check)
+                reproduce = (
+                    f"template-checks replay {event.fingerprint}"
+                    if known
+                    else f"pytest --check {event.item.check.name}"
+                )
                 found.lines.append(finding_line(event, self.target.tokenizer, reproduce))
             elif isinstance(event, Outcome) and event.item.id in selected:
                 found.lines.append(outcome_line(event))
