@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import platform
 import subprocess
 import sys
 import threading
@@ -95,7 +96,7 @@ def clean_modules() -> Iterator[None]:
     before = set(sys.modules)
     yield
     for name in set(sys.modules) - before:
-        if name.split(".")[0] in ("trl", "llamafactory", "datasets"):
+        if name.split(".")[0] in ("trl", "llamafactory", "datasets", "ggufdoctor", "wasmtime"):
             del sys.modules[name]
 
 
@@ -241,6 +242,35 @@ def test_a_server_that_agrees(server: str, name: str, options: str, tmp_path: Pa
     assert findings(result) == []
 
 
+# llama.cpp's template engine
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch, clean_modules: None) -> None:
+    if sys.version_info < (3, 11):
+        pytest.skip("ggufdoctor 0.3.0 needs Python 3.11")
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        pytest.skip("one wheel of wasmtime is tried")
+    for requirement in ("ggufdoctor==0.3.0", "wasmtime==48.0.0"):
+        monkeypatch.syspath_prepend(str(package(requirement)))
+
+
+@pytest.mark.network
+def test_the_engine_of_llama_cpp_renders_as_transformers_does(engine: None) -> None:
+    recipe, tokenizer = function("llama-cpp-engine"), embedded_tokenizer()
+    for messages in CONVERSATIONS:
+        prompt = recipe(messages[:-1], tokenizer.hf)
+        real = tokenizer.hf.apply_chat_template(messages[:-1], tokenize=False, add_generation_prompt=True)
+        assert "<s>" + prompt == real
+
+
+@pytest.mark.network
+def test_the_engine_of_llama_cpp_in_a_run(engine: None, tmp_path: Path) -> None:
+    options = 'purposes = ["generate"], add_special_tokens = true'
+    result = run(tmp_path, EXAMPLE, options, "llama-cpp-engine")
+    assert findings(result) == []
+
+
 def test_axolotl_is_python() -> None:
     compile(RECIPES["axolotl"], "docs/recipes.md", "exec")
 
@@ -248,6 +278,8 @@ def test_axolotl_is_python() -> None:
 def test_readme_has_the_same_recipes() -> None:
     text = docs.read("README.md")
     for name, recipe in RECIPES.items():
+        if name == "llama-cpp-engine":
+            continue
         body = recipe[recipe.index("def ") :]
         assert body in text, name
         if name != "post":
