@@ -12,6 +12,8 @@ import pytest
 from template_checks.core.tokenizer import Tokenizer
 from template_checks.renderers.base import Context
 from template_checks.renderers.web_ui.renderer import WebUIRenderer
+from template_checks.renderers.xtuner import library as xtuner_library
+from tests import xtuner
 from tests.systems import embedded_tokenizer
 from tests.web_ui import Make
 
@@ -36,3 +38,15 @@ def web_ui(embedded: Tokenizer, tmp_path: Path) -> Iterator[Make]:
     yield build
     for renderer in made:
         renderer.close()
+
+
+@pytest.fixture(scope="session")
+def byte_level() -> Tokenizer:
+    return xtuner.tiny()
+
+
+@pytest.fixture
+def own_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The templates of `tests/xtuner.py` instead of the real package's file."""
+    found = xtuner_library.Library("0.2.0", xtuner.TEMPLATES)
+    monkeypatch.setattr("template_checks.renderers.xtuner.renderer.library", lambda version, offline: found)
