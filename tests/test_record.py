@@ -188,6 +188,7 @@ def test_only_where_both_sides_cover_the_same_text_is_the_text_the_same(printed:
         assert line["same_text"] == (want == have)
 
 
+@pytest.mark.slow
 def test_a_fingerprint_is_the_same_whatever_was_drawn(
     printed: list[Line], example: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
