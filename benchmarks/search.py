@@ -19,8 +19,9 @@ from template_checks.config.target import Target, build_target
 from template_checks.core.conversation import Conversation
 from template_checks.core.errors import RenderError, Unsupported
 from template_checks.engine.draw import draw, target_strings
+from template_checks.engine.plan import plan
 from template_checks.engine.profiles import Profile
-from template_checks.engine.search import Search, plan
+from template_checks.engine.search import Search, SearchOptions
 from template_checks.renderers.tokenizer import TokenizerRenderer
 
 SEED = 0
@@ -80,14 +81,14 @@ def main() -> None:
         bare(target, drawn_for(target, 5))
         draw_time, drawn = timed(drawn_for, target, options.draws)
         fixed = []
-        search = Search(target, plan(target, get_checks(())), profile, SEED, None, lambda _event: None)
+        search = Search(target, plan(target, get_checks(())), SearchOptions(profile, SEED), lambda _event: None)
         fixed = list(search._fixed())
         bare_time, _ = timed(bare, target, [*fixed, *drawn])
         target.close()
 
         target = build(options.toml, options.target)
         bare(target, fixed[:2])
-        search = Search(target, plan(target, get_checks(())), profile, SEED, None, lambda _event: None)
+        search = Search(target, plan(target, get_checks(())), SearchOptions(profile, SEED), lambda _event: None)
         run_time, _ = timed(search.run)
         assert search.examined == len(fixed) + len(drawn), "the run examined other conversations"
         target.close()

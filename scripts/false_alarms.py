@@ -26,8 +26,9 @@ from template_checks.config.schema import TargetConfig
 from template_checks.config.target import build_target, opened
 from template_checks.core.errors import ArtefactError
 from template_checks.engine.draw import fixed, target_strings
+from template_checks.engine.plan import plan
 from template_checks.engine.profiles import Profile
-from template_checks.engine.search import Search, plan
+from template_checks.engine.search import Search, SearchOptions
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "fixtures" / "pairs"
@@ -91,7 +92,7 @@ def evaluate(pair: Pair, conversations: int, seed: int = 0, *, offline: bool = F
             raise AssertionError(f"the template of {pair.name} knows {sorted(target.reference.features)}")
         draws = max(0, conversations - sum(1 for _ in fixed(target, target_strings(target))))
         profile = Profile("false alarms", draws, None, "")
-        search = Search(target, plan(target, get_checks(())), profile, seed, None, events.append)
+        search = Search(target, plan(target, get_checks(())), SearchOptions(profile, seed), events.append)
         search.run()
     found = [event for event in events if isinstance(event, Finding) and event.item.renderer == OTHER]
     return Row(
@@ -108,7 +109,7 @@ def _alarms(events: list[Event]) -> Iterator[str]:
     """What is found about the other renderer and not about the reference, what broke, and what was never compared."""
     known = {_key(event) for event in events if isinstance(event, Finding) and event.item.renderer == REFERENCE}
     for event in events:
-        if isinstance(event, Outcome) and (event.outcome == "error" or _compared_nothing(event)):
+        if isinstance(event, Outcome) and (event.name == "error" or _compared_nothing(event)):
             yield f"{event.item.id}: {event.outcome}, {event.reason}"
         elif isinstance(event, Finding) and event.item.renderer == OTHER and _key(event) not in known:
             shown = event.mismatch.conversation.to_data() if event.mismatch.conversation else "no conversation"

@@ -42,8 +42,9 @@ from template_checks.config.schema import TargetConfig
 from template_checks.config.target import Target, build_target
 from template_checks.core.conversation import Conversation
 from template_checks.engine.draw import draw, fixed, target_strings
+from template_checks.engine.plan import plan
 from template_checks.engine.profiles import PROFILES
-from template_checks.engine.search import Search, plan
+from template_checks.engine.search import Search, SearchOptions
 
 ROOT = Path(__file__).parent.parent
 TOKENIZER = ROOT / "fixtures" / "examples" / "internlm2" / "tokenizer"
@@ -297,7 +298,7 @@ def hunt(mutant: Mutant) -> str | None:
         elif isinstance(event, Progress):  # an error is no finding, and ends the hunt as well
             search.ended = search.ended or any(tally.error for tally in search.tallies.values())
 
-    search = Search(target, plan(target, get_checks(())), PROFILES["ci"], 0, None, emit, wanted)
+    search = Search(target, plan(target, get_checks(())), SearchOptions(PROFILES["ci"], 0), emit, wanted)
     search.run()
     if found:
         return found[0].item.check.name

@@ -16,8 +16,9 @@ from template_checks.core.content_spans import ContentLocator
 from template_checks.core.conversation import Conversation, Purpose
 from template_checks.core.rendering import ContentSpan, Encoded, Piece, Rendering, Stop
 from template_checks.core.tokenizer import Tokenizer
+from template_checks.engine.plan import plan
 from template_checks.engine.profiles import Profile
-from template_checks.engine.search import Search, plan
+from template_checks.engine.search import Search, SearchOptions
 from template_checks.renderers.base import Context, Renderer, RendererOptions, Served
 from template_checks.sources.loading import load_tokenizer
 
@@ -145,5 +146,5 @@ def findings_of(
             outcomes[event.item.id] = event
 
     items = plan(target, get_checks(checks))
-    Search(target, items, Profile("test", draws, seed, ""), seed, None, emit).run()
+    Search(target, items, SearchOptions(Profile("test", draws, seed, ""), seed), emit).run()
     return findings, outcomes

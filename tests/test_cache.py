@@ -51,11 +51,11 @@ def test_fetched_once_and_then_reused(cache_path: Path) -> None:
     assert fetch_once("kind/name@1", never, what="a thing") == first
 
 
-@pytest.mark.parametrize("mend", ["change", "remove"])
-def test_a_changed_file_is_named(mend: str) -> None:
+@pytest.mark.parametrize("damage", ["change", "remove"])
+def test_a_changed_file_is_named(damage: str) -> None:
     folder = fetch_once("k", write_one, what="a thing")
     path = folder / "sub" / "a.txt"
-    path.write_text("b", encoding="utf-8") if mend == "change" else path.unlink()
+    path.write_text("b", encoding="utf-8") if damage == "change" else path.unlink()
     with pytest.raises(ArtefactError) as caught:
         fetch_once("k", never, what="a thing")
     assert "sub/a.txt" in caught.value.what
@@ -94,7 +94,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     assert str(caught.value).splitlines() == [
         "a thing cannot be kept: the cache folder cannot be written (Not a directory).",
         f"  where  {in_the_way / 'cache'}",
-        "  mend   set TEMPLATE_CHECKS_CACHE to a writable folder",
+        "  hint   set TEMPLATE_CHECKS_CACHE to a writable folder",
     ]
 
 

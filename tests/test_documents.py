@@ -15,12 +15,12 @@ from typing import Any
 import jsonschema
 import pytest
 from click.testing import CliRunner, Result
+from template_checks.record.schema import SCHEMA
 
 from template_checks.cli.main import main
 from template_checks.config.examples import shipped_folder
 from template_checks.engine.coverage import CONTENTS, Coverage, script
 from template_checks.record.reader import read_record
-from template_checks.record.schema import SCHEMA
 from template_checks.strategies.conversations import starters
 from tests.systems import embedded_tokenizer
 

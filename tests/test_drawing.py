@@ -89,7 +89,7 @@ def test_variants_that_have_nothing_to_vary() -> None:
     assert render_variant(target, "other", hi, "generate", "text arguments") is None
     assert render_variant(target, "other", hi, "generate", "joined parts") is None
     assert render_variant(target, "other", hi, "generate", "defused") is None
-    again = render_variant(target, "other", hi, "generate", "again")
+    again = render_variant(target, "other", hi, "generate", "rendered twice")
     assert isinstance(again, Rendering)
     assert again.ids == target.renderers["other"].render(hi, "generate").ids
 

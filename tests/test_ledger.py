@@ -22,8 +22,9 @@ from template_checks.core.errors import UsageError
 from template_checks.engine import profiles
 from template_checks.engine.accepted import LedgerResult
 from template_checks.engine.database import FOLDER
+from template_checks.engine.plan import plan
 from template_checks.engine.profiles import Profile
-from template_checks.engine.search import Search, plan
+from template_checks.engine.search import Search, SearchOptions
 from template_checks.views.terminal import grouped
 from tests.systems import EXAMPLES, TextRenderer, chatml, make_target
 
@@ -141,7 +142,7 @@ def marks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
     config = load_config(Path("template-checks.toml")).target["m"]
     with opened(build_target("m", config, Path.cwd(), "")) as target:
-        Search(target, plan(target, get_checks(("same-text",))), PROFILE, 0, None, emit).run()
+        Search(target, plan(target, get_checks(("same-text",))), SearchOptions(PROFILE, 0), emit).run()
     patch.undo()
     (spaces,) = [mark for mark, summary in found.items() if "4 spaces" in summary]
     (other,) = [mark for mark in found if mark != spaces]
@@ -328,7 +329,7 @@ def test_a_refused_witness_is_not_fixed(cli: Cli, marks: dict[str, str]) -> None
 
 def judged_of(template: Callable[..., str], *entries: Accepted, **patched: Any) -> list[LedgerResult]:
     target = make_target(lambda context: [TextRenderer("other", context, template)], accepted=entries)
-    searched = Search(target, plan(target, get_checks(("same-text",))), PROFILE, 0, None, lambda _event: None)
+    searched = Search(target, plan(target, get_checks(("same-text",))), SearchOptions(PROFILE, 0), lambda _event: None)
     for name, value in patched.items():
         setattr(searched, name, value)
     searched.run()
@@ -360,7 +361,7 @@ def test_the_witness_is_examined_first_and_finds_what_nothing_else_does() -> Non
         if isinstance(event, Finding):
             found.append(event)
 
-    Search(target, plan(target, get_checks(("same-text",))), PROFILE, 0, None, emit).run()
+    Search(target, plan(target, get_checks(("same-text",))), SearchOptions(PROFILE, 0), emit).run()
     (mark,) = {finding.fingerprint for finding in found}
     entry = Accepted(fingerprint=mark, reason="a debt", witness=conversation)
     without = Accepted(fingerprint=mark, reason="a debt", check="same-text")

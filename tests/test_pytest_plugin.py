@@ -12,11 +12,11 @@ import jsonschema
 import pytest
 import tokenizers
 import transformers
+from template_checks.record.schema import SCHEMA
 
 from template_checks.config.examples import shipped_folder
 from template_checks.core.conversation import Conversation
 from template_checks.engine import search
-from template_checks.record.schema import SCHEMA
 from template_checks.record.writer import Line
 
 assert transformers.PreTrainedTokenizerFast and tokenizers

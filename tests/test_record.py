@@ -28,8 +28,9 @@ from template_checks.config.schema import load_config
 from template_checks.config.target import Target, build_target, opened
 from template_checks.core.conversation import Conversation
 from template_checks.engine import profiles
+from template_checks.engine.plan import plan
 from template_checks.engine.profiles import PROFILES, Profile
-from template_checks.engine.search import Search, plan
+from template_checks.engine.search import Search
 
 Line = dict[str, Any]
 EXAMPLE = example_config("internlm2")
@@ -193,7 +194,7 @@ def test_a_fingerprint_is_the_same_whatever_was_drawn(
 ) -> None:
     known = {line["fingerprint"]: (line["check"], line["renderer"], line["cause"]) for line in findings(printed)}
     always = {line["fingerprint"] for line in findings(printed) if line["renderer"] == "web_ui"}
-    monkeypatch.setattr(Search, "_fixed", lambda self: iter(()))
+    monkeypatch.setattr(Search, "_known", lambda self: iter(()))
     until: dict[str, list[int]] = {mark: [] for mark in always}
     for seed in range(3):
         found: list[Finding] = []

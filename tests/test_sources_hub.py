@@ -151,7 +151,7 @@ def test_the_commit_is_recorded(hub: ThreadingHTTPServer, tmp_path: Path) -> Non
     assert loaded["notes"] == [
         f'{REPOSITORY}: the default branch is commit {COMMIT} today; pin it with revision = "{COMMIT}"'
     ]
-    assert loaded["files"] == ["SHA256SUMS.json", *sorted(path.name for path in EMBEDDED.iterdir())]
+    assert loaded["files"] == sorted(path.name for path in EMBEDDED.iterdir())
     assert not any("safetensors" in path for path in hub.asked)  # type: ignore[attr-defined]
 
 
@@ -164,9 +164,37 @@ def test_a_pinned_commit_is_fetched_once(hub: ThreadingHTTPServer, tmp_path: Pat
     first = load(tmp_path, hub.server_port, revision=COMMIT)
     assert first["notes"] == []
     hub.asked.clear()  # type: ignore[attr-defined]
-    shutil.rmtree(tmp_path / "hf", ignore_errors=True)
+    assert load(tmp_path, hub.server_port, revision=COMMIT) == first
     assert load(tmp_path, hub.server_port, revision=COMMIT, offline=True) == first
     assert hub.asked == []  # type: ignore[attr-defined]
+    assert list((tmp_path / "cache").rglob("tokenizer*")) == [], "the files are in the client's cache alone"
+
+
+@pytest.mark.parametrize("options", [{}, {"revision": "v1"}])
+def test_what_was_fetched_unpinned_is_found_offline(
+    hub: ThreadingHTTPServer, tmp_path: Path, options: dict[str, str]
+) -> None:
+    first = load(tmp_path, hub.server_port, **options)
+    hub.asked.clear()  # type: ignore[attr-defined]
+    offline = load(tmp_path, hub.server_port, offline=True, **options)
+    assert "on this machine" in offline["notes"][0]
+    assert offline | {"notes": first["notes"]} == first
+    pinned = load(tmp_path, hub.server_port, offline=True, revision=COMMIT)
+    assert pinned == first | {"notes": []}
+    assert hub.asked == []  # type: ignore[attr-defined]
+
+
+def test_what_another_program_fetched_is_found_offline(hub: ThreadingHTTPServer, tmp_path: Path) -> None:
+    first = load(tmp_path, hub.server_port)
+    shutil.rmtree(tmp_path / "cache")
+    assert load(tmp_path, hub.server_port, offline=True)["artefacts"] == first["artefacts"]
+
+
+def test_code_is_fetched_once_it_is_trusted(hub: ThreadingHTTPServer, tmp_path: Path) -> None:
+    load(tmp_path, hub.server_port, revision=COMMIT)
+    failed = load(tmp_path, hub.server_port, revision=COMMIT, trust_remote_code=True, offline=True)
+    assert failed["hint"] == "run once with network"
+    assert "tokenization_own.py" in load(tmp_path, hub.server_port, revision=COMMIT, trust_remote_code=True)["files"]
 
 
 def test_a_missing_repository(hub: ThreadingHTTPServer, tmp_path: Path) -> None:
@@ -216,7 +244,7 @@ def test_offline_asks_nothing(hub: ThreadingHTTPServer, tmp_path: Path) -> None:
     assert hub.asked == []  # type: ignore[attr-defined]
 
 
-def test_a_broken_download_leaves_nothing(
+def test_a_broken_download_is_not_used(
     hub: ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Hub._answer
@@ -229,8 +257,26 @@ def test_a_broken_download_leaves_nothing(
         else:
             whole(self, content, kind)
 
-    monkeypatch.setattr(Hub, "_answer", half)
-    failed = load(tmp_path, hub.server_port)
+    with monkeypatch.context() as broken:
+        broken.setattr(Hub, "_answer", half)
+        failed = load(tmp_path, hub.server_port)
     assert failed["error"] == "ArtefactError"
     assert "could not be fetched" in failed["what"]
-    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
+    for options in ({}, {"revision": COMMIT}):
+        failed = load(tmp_path, hub.server_port, offline=True, **options)
+        assert failed["error"] == "ArtefactError"
+        assert failed["hint"] == "run once with network"
+    assert load(tmp_path, hub.server_port, revision=COMMIT)["ids"] == [478]
+
+
+@pytest.mark.parametrize("options", [{}, {"revision": COMMIT}])
+def test_a_snapshot_that_lost_a_file_is_not_used(
+    hub: ThreadingHTTPServer, tmp_path: Path, options: dict[str, str]
+) -> None:
+    load(tmp_path, hub.server_port, **options)
+    for known in [*(tmp_path / "hf").rglob("trees")]:  # by it newer clients notice it themselves
+        shutil.rmtree(known)
+    next((tmp_path / "hf").rglob("tokenizer.json")).unlink()
+    failed = load(tmp_path, hub.server_port, offline=True, **options)
+    assert failed["what"] == f"{REPOSITORY} was fetched only in part: tokenizer.json is missing."
+    assert load(tmp_path, hub.server_port, **options)["ids"] == [478]

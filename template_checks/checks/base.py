@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from template_checks.checks.variants import EXPENSIVE, Variant
 from template_checks.core.causes import Cause
 from template_checks.core.conversation import Conversation, Feature, Purpose
 from template_checks.core.rendering import Rendering
@@ -25,27 +26,33 @@ Severity = Literal["blocking", "advisory"]
 
 
 @dataclass(frozen=True)
+class Side:
+    """One of the renderings that a mismatch is about: its name, and the range of tokens to look at."""
+
+    name: str
+    rendering: Rendering
+    tokens: TokenRange
+
+
+@dataclass(frozen=True, kw_only=True)
 class Mismatch:
     """A check that does not hold for one conversation (or for the target, then without conversation).
 
-    `detail` makes the fingerprint, with check, renderer, purpose and cause: it holds neither message numbers nor
-    contents. `expected` and `actual` are token ranges to look at in the two renderings.
+    `detail` makes the fingerprint, with check, renderer and cause: it holds neither message numbers nor contents.
+    `expected` is what `actual` is compared with, where two renderings are. `scaffold` is the scaffold at fault,
+    `window` the same with what surrounds it: by them the literal that it comes from is found.
     """
 
     severity: Severity
     cause: Cause
     detail: tuple[str, ...]
     summary: str
-    place: str = ""
+    position: str = ""
     conversation: Conversation | None = None
-    left: Rendering | None = None
-    right: Rendering | None = None
-    left_name: str = ""
-    right_name: str = ""
-    expected: TokenRange | None = None
-    actual: TokenRange | None = None
+    expected: Side | None = None
+    actual: Side | None = None
     window: str = ""
-    core: str = ""
+    scaffold: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,29 +72,34 @@ TargetFunction = Callable[["Target"], CheckResult]
 Applies = Callable[["Target", "Renderer"], bool]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Check:
-    """A registered check.
+    """A registered check; it has either `case`, a function over cases, or `target`, one that runs once.
 
-    `per_target` checks run once, without conversations. A `wide` check looks at other renderers than its own and the
-    reference; one that looks `ahead` compares a prefix with the longer conversations that begin with it. A `sparse` one
-    renders again what was rendered, so that it looks at the first conversations and then at one in many. One that
-    `needs` features is unsupported by renderers that know none of them.
+    A `wide` check looks at other renderers than its own and the reference; one that looks `ahead` compares a prefix
+    with the longer conversations that begin with it. `variants` are the further renderings that it compares with: the
+    engine makes them. One that `needs` features is unsupported by renderers that know none of them. `compares` says
+    that its mismatches are differences from the reference.
     """
 
     name: str
     family: str
     promise: str
     page: str
-    purposes: tuple[Purpose, ...]
-    per_target: bool
-    applies: Applies
+    purposes: tuple[Purpose, ...] = ()
+    applies: Applies = lambda _target, _renderer: True
     wide: bool = False
     ahead: bool = False
-    sparse: bool = False
+    compares: bool = False
+    variants: tuple[Variant, ...] = ()
     needs: frozenset[Feature] = frozenset()
     case: CaseFunction | None = None
     target: TargetFunction | None = None
+
+    @property
+    def sparse(self) -> bool:
+        """Whether it looks at the first conversations and then at one in many: its variants render again each time."""
+        return not EXPENSIVE.isdisjoint(self.variants)
 
 
 def mismatch_at(
@@ -95,7 +107,7 @@ def mismatch_at(
     cause: Cause,
     detail: tuple[str, ...],
     summary: str,
-    place: str,
+    position: str,
     tokens: TokenRange,
     *,
     severity: Severity = "blocking",
@@ -108,42 +120,38 @@ def mismatch_at(
         cause: likely cause.
         detail: see `Mismatch`.
         summary: one sentence.
-        place: where, in words.
-        tokens: which tokens of the rendering; what lies behind its end is cut off.
+        position: where, in words.
+        tokens: which tokens of the rendering; a range beyond its end is cut off.
         severity: blocking unless said otherwise.
         scaffold: the scaffold at fault, by which the literal it comes from is found.
     """
     length = len(case.rendering.ids)
+    within = TokenRange(min(tokens.start, length), min(tokens.end, length))
     return Mismatch(
-        severity,
-        cause,
-        detail,
-        summary,
-        place,
-        case.conversation,
-        right=case.rendering,
-        right_name=case.renderer,
-        actual=TokenRange(min(tokens.start, length), min(tokens.end, length)),
+        severity=severity,
+        cause=cause,
+        detail=detail,
+        summary=summary,
+        position=position,
+        conversation=case.conversation,
+        actual=Side(case.renderer, case.rendering, within),
         window=scaffold,
-        core=scaffold,
+        scaffold=scaffold,
     )
 
 
 def mismatch_from(case: Case, difference: Difference) -> Mismatch:
     """The mismatch of a case with the reference at one difference."""
+    assert case.reference is not None
     return Mismatch(
-        "advisory" if difference.cause in _HARMLESS else "blocking",
-        difference.cause,
-        difference.detail,
-        difference.summary,
-        difference.place,
-        case.conversation,
-        case.reference,
-        case.rendering,
-        case.target.config.reference,
-        case.renderer,
-        difference.expected,
-        difference.actual,
-        difference.window,
-        difference.core,
+        severity="advisory" if difference.cause in _HARMLESS else "blocking",
+        cause=difference.cause,
+        detail=difference.detail,
+        summary=difference.summary,
+        position=difference.place,
+        conversation=case.conversation,
+        expected=Side(case.target.config.reference, case.reference, difference.expected),
+        actual=Side(case.renderer, case.rendering, difference.actual),
+        window=difference.window,
+        scaffold=difference.core,
     )

@@ -1,13 +1,12 @@
-"""One conversation with all its prefixes, rendered once by every renderer and shared by all checks."""
+"""One conversation with all its prefixes, rendered once by every renderer; the case that a check looks at."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-from template_checks.checks.variants import Variant, render_variant
+from template_checks.checks.variants import Variant, VariantResult, make_variant
 from template_checks.config.target import Result, Target
 from template_checks.core.conversation import Conversation, Purpose
 from template_checks.core.rendering import CharSpan, Rendering
@@ -43,7 +42,6 @@ class RenderedPrefixes:
     """
 
     def __init__(self, target: Target, conversation: Conversation, only: Iterable[str] | None = None) -> None:
-        """Render everything now; variants are rendered when a check asks for them. No check renders anything."""
         self.target = target
         self.conversation = conversation
         self.names = [name for name in target.renderers if only is None or name in only]
@@ -63,7 +61,7 @@ class RenderedPrefixes:
                     case = Case(self, name, purpose, length, prefix, result)
                     self._cases.setdefault((name, purpose), []).append(case)
         self._differences: dict[Key, list[Difference]] = {}
-        self._variants: dict[tuple[str, int, Variant], Result | None] = {}
+        self._variants: dict[tuple[str, int, Variant], VariantResult] = {}
 
     def cases(self, renderer: str, purpose: Purpose) -> list[Case]:
         """The prefixes that `renderer` rendered for `purpose`, shortest first."""
@@ -89,25 +87,31 @@ class RenderedPrefixes:
             self._differences[key] = compare(expected, actual, self.prefixes[length], self.target.tokenizer)
         return self._differences[key]
 
-    def variant(self, renderer: str, length: int, variant: Variant) -> Result | None:
-        """Another rendering of the same prefix, made when first asked for; None where there is nothing to vary."""
-        key = (renderer, length, variant)
-        if key not in self._variants:
-            prefix = self.prefixes[length]
-            self._variants[key] = render_variant(self.target, renderer, prefix, prefix.purpose, variant)
-        return self._variants[key]
+    def make(self, renderer: str, length: int, variants: tuple[Variant, ...]) -> None:
+        """Make variants of a prefix that this renderer rendered; each once, whoever needs it."""
+        for variant in variants:
+            key = (renderer, length, variant)
+            if key not in self._variants:
+                prefix = self.prefixes[length]
+                self._variants[key] = make_variant(self.target, renderer, prefix, prefix.purpose, variant)
 
-    def given_after(self, renderer: str, length: int) -> Any:
-        """What the renderer was given, after it rendered it once more; None where it was given nothing to change."""
-        prefix = self.prefixes[length]
-        return self.target.renderers[renderer].given_after(prefix, prefix.purpose)
+    def variant(self, renderer: str, length: int, variant: Variant) -> VariantResult:
+        """A variant that was made.
+
+        Raises:
+            LookupError: it was not: the check that asks for it does not declare it.
+        """
+        try:
+            return self._variants[renderer, length, variant]
+        except KeyError as error:
+            raise LookupError(f"the check does not declare the variant {variant!r}") from error
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
     """One prefix as one renderer rendered it: what a check looks at."""
 
-    exchange: RenderedPrefixes
+    rendered: RenderedPrefixes
     renderer: str
     purpose: Purpose
     length: int
@@ -117,7 +121,7 @@ class Case:
     @property
     def target(self) -> Target:
         """The target."""
-        return self.exchange.target
+        return self.rendered.target
 
     @property
     def rendering(self) -> Rendering:
@@ -133,7 +137,7 @@ class Case:
 
     @property
     def is_reference(self) -> bool:
-        """Is this the reference itself?"""
+        """Whether this is the reference itself."""
         return self.renderer == self.target.config.reference
 
     @cached_property
@@ -143,7 +147,7 @@ class Case:
 
     def rendering_of(self, renderer: str, length: int) -> Rendering | None:
         """Another rendering of the same exchange; None where there is none."""
-        result = self.exchange.results.get((renderer, length))
+        result = self.rendered.results.get((renderer, length))
         return result if isinstance(result, Rendering) else None
 
     @cached_property
@@ -162,20 +166,20 @@ class Case:
             if (message := self.conversation.messages[content.message]).role == "assistant" and not message.tool_calls
         ]
 
-    def variant(self, variant: Variant) -> Result | None:
-        """See `RenderedPrefixes.variant`."""
-        return self.exchange.variant(self.renderer, self.length, variant)
+    def variant(self, variant: Variant) -> VariantResult:
+        """A variant of this rendering that the check declares."""
+        return self.rendered.variant(self.renderer, self.length, variant)
 
-    def reference_variant(self, variant: Variant) -> Result | None:
+    def reference_variant(self, variant: Variant) -> VariantResult:
         """The same of the reference; None where it is this renderer itself, or does not render this purpose."""
         if self.is_reference or self.reference is None:
             return None
-        return self.exchange.variant(self.target.config.reference, self.length, variant)
+        return self.rendered.variant(self.target.config.reference, self.length, variant)
 
     @property
     def differences(self) -> list[Difference]:
         """Where this rendering parts from the reference's."""
-        return self.exchange.differences(self.renderer, self.length)
+        return self.rendered.differences(self.renderer, self.length)
 
 
 def _may_end(roles: tuple[str, ...], length: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from template_checks.checks.base import CheckResult, Mismatch, NotExercised, Severity, mismatch_at
 from template_checks.checks.case import Case
 from template_checks.checks.registry import case_check
-from template_checks.config.target import Result
+from template_checks.checks.variants import VariantResult
 from template_checks.core.causes import Cause
 from template_checks.core.display import shortened, visible
 from template_checks.core.rendering import Rendering
@@ -76,7 +76,11 @@ def _mismatch(case: Case, rendering: Rendering, message: int, have: str | None, 
     )
 
 
-@case_check("content", "A conversation without a system message is rendered without system text.")
+@case_check(
+    "content",
+    "A conversation without a system message is rendered without system text.",
+    variants=("two turns",),
+)
 def system_injected(case: Case) -> CheckResult:
     """Looks at the scaffold before the first message of a conversation without system message.
 
@@ -115,7 +119,7 @@ def system_injected(case: Case) -> CheckResult:
     ]
 
 
-def _lead(case: Case, rendering: Rendering, two_turns: Result | None) -> str | None:
+def _lead(case: Case, rendering: Rendering, two_turns: VariantResult) -> str | None:
     """The scaffold before the first message without what a later user turn begins with.
 
     None where contents cannot be located, or the conversation does not begin with the user.
@@ -142,7 +146,12 @@ def _header(rendering: Rendering, case: Case) -> str | None:
     return None if later is None else rendering.scaffold_before(later, case.length)
 
 
-@case_check("content", "Control tokens typed as text do not become control ids.", purposes=("generate",), sparse=True)
+@case_check(
+    "content",
+    "Control tokens typed as text do not become control ids.",
+    purposes=("generate",),
+    variants=("control tokens removed",),
+)
 def control_injected(case: Case) -> CheckResult:
     """Renders conversations that hold control tokens as text once more without them, and counts the control ids.
 
@@ -151,7 +160,7 @@ def control_injected(case: Case) -> CheckResult:
     finding is advisory: input has to be cleaned before it is rendered. Where the reference protects and another
     renderer does not, it is blocking.
     """
-    defused = case.variant("defused")
+    defused = case.variant("control tokens removed")
     if defused is None:
         return NotExercised("no control token is typed")
     if not isinstance(defused, Rendering):
@@ -159,7 +168,7 @@ def control_injected(case: Case) -> CheckResult:
     rendering = case.rendering
     if _controls(case, rendering) <= _controls(case, defused):
         return []
-    reference, plain = case.reference, case.reference_variant("defused")
+    reference, plain = case.reference, case.reference_variant("control tokens removed")
     own = case.is_reference or (
         reference is not None and isinstance(plain, Rendering) and _controls(case, reference) > _controls(case, plain)
     )
@@ -192,7 +201,12 @@ def _controls(case: Case, rendering: Rendering) -> int:
     return sum(i in controls for i in rendering.ids)
 
 
-@case_check("content", "A content given as a list of text parts is rendered like the same text.", needs=("parts",))
+@case_check(
+    "content",
+    "A content given as a list of text parts is rendered like the same text.",
+    variants=("joined parts",),
+    needs=("parts",),
+)
 def content_parts(case: Case) -> CheckResult:
     """Renders contents that are lists of parts once more as text.
 
@@ -214,5 +228,5 @@ def content_parts(case: Case) -> CheckResult:
     return [mismatch_at(case, Cause.PARTS_REWRITTEN, (), summary, f"token {at}", tokens, severity=severity)]
 
 
-def _differs(one: Rendering | None, other: Result | None) -> bool:
+def _differs(one: Rendering | None, other: VariantResult) -> bool:
     return one is not None and isinstance(other, Rendering) and one.ids != other.ids

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from template_checks.checks.base import CheckResult, Mismatch, NotExercised
+from template_checks.checks.base import CheckResult, Mismatch, NotExercised, Side
 from template_checks.checks.case import Case
 from template_checks.checks.reasoning import marks_reasoning
 from template_checks.checks.registry import case_check
@@ -54,20 +54,16 @@ def _mismatch(case: Case, rendering: Rendering, ids: tuple[int, ...], length: in
     at = common_prefix(ids, other.ids)
     cause, detail, summary, window, core, place = _explain(case, rendering, length, other)
     return Mismatch(
-        "advisory" if cause in _BY_DESIGN else "blocking",
-        cause,
-        detail,
-        summary,
-        place,
-        case.exchange.prefixes[length],
-        other,
-        rendering,
-        f"{case.renderer} of {length}",
-        f"{case.renderer} of {case.length}",
-        TokenRange(at, min(at + 1, len(other.ids))),
-        TokenRange(at, min(at + 1, len(ids))),
-        window,
-        core,
+        severity="advisory" if cause in _BY_DESIGN else "blocking",
+        cause=cause,
+        detail=detail,
+        summary=summary,
+        position=place,
+        conversation=case.rendered.prefixes[length],
+        expected=Side(f"{case.renderer} of {length}", other, TokenRange(at, min(at + 1, len(other.ids)))),
+        actual=Side(f"{case.renderer} of {case.length}", rendering, TokenRange(at, min(at + 1, len(ids)))),
+        window=window,
+        scaffold=core,
     )
 
 
@@ -76,7 +72,7 @@ def _explain(
 ) -> tuple[Cause, tuple[str, ...], str, str, str, str]:
     """Cause, detail, summary, window, core and place of a prefix that does not return."""
     if other.text.startswith(rendering.text) and rendering.has_text:
-        role = case.exchange.prefixes[length].messages[case.length].role
+        role = case.rendered.prefixes[length].messages[case.length].role
         place = scaffold_place(case.conversation, case.length)
         summary = "the end of the prompt merges with what the next message begins with"
         return Cause.SEAM, (f"before {role}",), summary, "", "", place

@@ -52,12 +52,12 @@ def generation_prompt(case: Case) -> CheckResult:
     tokens = TokenRange(len(rendering.ids), len(rendering.ids))
     place = f"the end of the prompt, before message {case.length + 1} (assistant)"
     seen = mismatch_at(case, cause, (missing, begun), summary, place, tokens, severity=severity, scaffold=begun)
-    return [replace(seen, conversation=case.exchange.prefixes[case.length + 1])]  # shorter, it does not show
+    return [replace(seen, conversation=case.rendered.prefixes[case.length + 1])]  # shorter, it does not show
 
 
 def _training(case: Case, renderer: str) -> Rendering | None:
     """The training text one answer longer, if that answer is a plain one."""
-    longer = case.exchange.prefixes.get(case.length + 1)
+    longer = case.rendered.prefixes.get(case.length + 1)
     if longer is None or longer.messages[-1].tool_calls or longer.messages[-1].reasoning:
         return None
     return case.rendering_of(renderer, case.length + 1)
@@ -82,7 +82,7 @@ def _gap(case: Case, prompt: Rendering | None, training: Rendering | None) -> tu
     "prompt",
     "A prompt that goes on with a message ends where that message ends in the training text.",
     purposes=("train",),
-    sparse=True,
+    variants=("continued",),
 )
 def continue_final(case: Case) -> CheckResult:
     """Compares `continue_final_message` with the training text up to the end of the last answer.
@@ -104,7 +104,7 @@ def continue_final(case: Case) -> CheckResult:
     ahead = continued.text == rendering.text[: len(continued.text)]
     lost, more = rendering.text[len(continued.text) : end], continued.text[end:]
     if not ahead:
-        how, detail = "parts from the training text before the end of the last answer", "misaligned_ranges"
+        how, detail = "parts from the training text before the end of the last answer", "parted"
     elif len(continued.text) < end:
         how = f"lacks “{shortened(visible(lost), 30)}” at the end of the last answer"
         detail = "white space lost" if not lost.strip() else "cut"

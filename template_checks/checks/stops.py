@@ -176,7 +176,7 @@ def _not_served(case: Case, training: Case, answer: Answer, taught: Stop, served
 
 def _trainings(case: Case) -> list[Case]:
     """Training renderings that continue this prompt by one answer."""
-    found = [case.exchange.case(name, case.length + 1) for name in case.exchange.names]
+    found = [case.rendered.case(name, case.length + 1) for name in case.rendered.names]
     return [other for other in found if other and other.purpose == "train" and isinstance(other.result, Rendering)]
 
 
@@ -218,11 +218,11 @@ def stop_known(target: Target) -> CheckResult:
             if not 0 <= stop.id < target.tokenizer.size:
                 found.append(
                     Mismatch(
-                        "blocking",
-                        Cause.STOP_OUTSIDE_VOCABULARY,
-                        (str(stop.id), stop.source),
-                        f"stop id {stop.id} is outside the vocabulary of {target.tokenizer.size:,} entries",
-                        stop.source,
+                        severity="blocking",
+                        cause=Cause.STOP_OUTSIDE_VOCABULARY,
+                        detail=(str(stop.id), stop.source),
+                        summary=f"stop id {stop.id} is outside the vocabulary of {target.tokenizer.size:,} entries",
+                        position=stop.source,
                     )
                 )
             continue
@@ -238,9 +238,9 @@ def _several_tokens(target: Target, stop: Stop, ids: tuple[int, ...]) -> Mismatc
     names = " ".join(f"{visible(target.tokenizer.token(i))}({i})" for i in ids)
     matched = "; it is matched in text, and whatever stops by ids will miss it" if stop.by_text else ""
     return Mismatch(
-        "advisory" if stop.by_text else "blocking",
-        Cause.STOP_NOT_A_TOKEN,
-        (stop.text or "", stop.source),
-        f"stop “{visible(stop.text or '')}” is not one token but {len(ids)} {kind}: {names}{matched}",
-        stop.source,
+        severity="advisory" if stop.by_text else "blocking",
+        cause=Cause.STOP_NOT_A_TOKEN,
+        detail=(stop.text or "", stop.source),
+        summary=f"stop “{visible(stop.text or '')}” is not one token but {len(ids)} {kind}: {names}{matched}",
+        position=stop.source,
     )

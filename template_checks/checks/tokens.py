@@ -22,6 +22,7 @@ def _not_the_reference(target: Target, renderer: Renderer) -> bool:
 @case_check(
     "tokens",
     "A renderer hands its tokenizer the same text as the reference does.",
+    compares=True,
     applies=_not_the_reference,
 )
 def same_text(case: Case) -> CheckResult:
@@ -48,6 +49,7 @@ def same_text(case: Case) -> CheckResult:
 @case_check(
     "tokens",
     "A renderer gives the same token ids as the reference does.",
+    compares=True,
     applies=_not_the_reference,
 )
 def same_tokens(case: Case) -> CheckResult:
@@ -130,7 +132,7 @@ def _inside_contents(case: Case, rendering: Rendering) -> set[int] | None:
     "Decoding the ids and encoding the text again gives the same ids.",
     purposes=("generate",),
     applies=lambda target, renderer: renderer.name == target.config.reference,
-    sparse=True,
+    variants=("encoded again",),
 )
 def round_trip(case: Case) -> CheckResult:
     """Decodes the reference's prompt as transformers does by default, and encodes what came out.
@@ -140,7 +142,8 @@ def round_trip(case: Case) -> CheckResult:
     was trained with this tokenizer.
     """
     rendering, tokenizer = case.rendering, case.target.tokenizer
-    again = tokenizer.encode(tokenizer.decode(rendering.ids))
+    again = case.variant("encoded again")
+    assert isinstance(again, Rendering)
     if again.ids == rendering.ids:
         return []
     at = common_prefix(again.ids, rendering.ids)
@@ -179,7 +182,15 @@ def slow_fast(target: Target) -> CheckResult:
                 where = "behind a control token" if control else "in plain text"
                 summary = f"{where}: “{visible(text)}” is {want} with the fast and {have} with the slow tokenizer"
                 # One text is enough: the rest follows from it.
-                return [Mismatch("blocking", Cause.OTHER_TOKENIZER, (where,), summary, tokenizer.source)]
+                return [
+                    Mismatch(
+                        severity="blocking",
+                        cause=Cause.OTHER_TOKENIZER,
+                        detail=(where,),
+                        summary=summary,
+                        position=tokenizer.source,
+                    )
+                ]
     return []
 
 
@@ -204,10 +215,10 @@ def special_ids(target: Target) -> CheckResult:
         return []
     return [
         Mismatch(
-            "blocking",
-            Cause.SPECIAL_TOKEN_MOVED,
-            tuple(wrong),
-            f"{len(wrong)} declared special tokens have other ids: " + "; ".join(wrong),
-            f"added_tokens_decoder of {tokenizer.source}",
+            severity="blocking",
+            cause=Cause.SPECIAL_TOKEN_MOVED,
+            detail=tuple(wrong),
+            summary=f"{len(wrong)} declared special tokens have other ids: " + "; ".join(wrong),
+            position=f"added_tokens_decoder of {tokenizer.source}",
         )
     ]

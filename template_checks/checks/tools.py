@@ -9,7 +9,7 @@ from typing import Any
 from template_checks.checks.base import CheckResult, Mismatch, NotExercised, Severity, mismatch_at
 from template_checks.checks.case import Case
 from template_checks.checks.registry import case_check
-from template_checks.config.target import Result
+from template_checks.checks.variants import VariantResult
 from template_checks.core.causes import Cause
 from template_checks.core.conversation import Conversation
 from template_checks.core.display import shortened, visible
@@ -46,6 +46,7 @@ def tools_verbatim(case: Case) -> CheckResult:
 @case_check(
     "tools",
     "The arguments of a call are rendered alike as an object and as JSON text, and stay JSON.",
+    variants=("text arguments",),
     needs=("tool-calls",),
 )
 def tool_arguments(case: Case) -> CheckResult:
@@ -75,17 +76,17 @@ def tool_arguments(case: Case) -> CheckResult:
 
 
 def _judged(
-    conversation: Conversation, as_object: Result | None, as_text: Result | None
+    conversation: Conversation, as_object: VariantResult, as_text: VariantResult
 ) -> dict[str, tuple[Cause, str] | None]:
     """What is wrong with the arguments, by the form in which they were given."""
     return {"an object": _judge(conversation, as_object), "JSON text": _judge(conversation, as_text)}
 
 
-def _judge(conversation: Conversation, result: Result | None) -> tuple[Cause, str] | None:
+def _judge(conversation: Conversation, result: VariantResult) -> tuple[Cause, str] | None:
     """What is wrong with the arguments in a rendering; None where nothing is, or nothing is to be seen."""
     if isinstance(result, (Unsupported, RenderError)):
         return Cause.ARGUMENTS_REFUSED, f"are refused: {shortened(visible(str(result)), 60)}"
-    if result is None or not result.has_text:
+    if not isinstance(result, Rendering) or not result.has_text:
         return None
     objects = list(_objects(result.text))
     texts = [text for value in objects for text in value.values() if isinstance(text, str)]

@@ -1,53 +1,101 @@
-"""Other renderings of a conversation, for checks that compare: rendered again, on another day, written otherwise."""
+"""Metamorphic variants: other renderings of a conversation whose relation to the first one is known.
+
+A check declares the variants that it compares with; the engine makes them. Metamorphic relations: Chen, Cheung and Yiu
+1998.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from template_checks.config.target import Result, Target
 from template_checks.core.conversation import Conversation, Message, Purpose
 from template_checks.core.errors import RenderError, Unsupported
+from template_checks.core.rendering import Piece, Rendering
 from template_checks.core.tokenizer import Tokenizer
 from template_checks.strategies.tools import with_text_arguments
 
-Variant = Literal["again", "later", "text arguments", "joined parts", "defused", "continued", "two turns"]
-"""`again`: nothing changed. `later`: on another day. `text arguments`: arguments of calls as JSON text. `joined parts`:
-contents that are parts as text. `defused`: control tokens in what was written as other words. `continued`: the last
-answer is to be gone on with. `two turns`: another conversation, of two plain turns."""
+Variant = Literal[
+    "rendered twice",
+    "clock moved",
+    "given after",
+    "encoded again",
+    "continued",
+    "control tokens removed",
+    "text arguments",
+    "joined parts",
+    "two turns",
+]
+"""`rendered twice`: nothing changed. `clock moved`: on another day. `given after`: what the renderer was given, after
+it rendered. `encoded again`: the ids decoded and encoded. `continued`: a prompt that goes on with the last answer.
+`control tokens removed`: in what was written, replaced by other text. `text arguments`: arguments of calls as JSON
+text. `joined parts`: contents that are parts as text. `two turns`: another conversation, of two plain turns."""
+
+EXPENSIVE: frozenset[Variant] = frozenset(
+    {"rendered twice", "clock moved", "given after", "encoded again", "continued", "control tokens removed"}
+)
+"""Variants that render or encode again for every conversation. The others are mostly there already, or rarely apply."""
 
 DAYS = 400
 """Another day of the month, another month and another year."""
 
 
-def render_variant(
+@dataclass(frozen=True)
+class GivenAfter:
+    """What a renderer was given, as `Conversation.to_data` gives it, after it rendered that."""
+
+    data: Any
+
+
+VariantResult = Result | GivenAfter | None
+"""The variant, or why there is none; None where the conversation holds nothing that could vary."""
+
+
+def make_variant(
     target: Target, name: str, conversation: Conversation, purpose: Purpose, variant: Variant
-) -> Result | None:
-    """The rendering, or why there is none; None where the conversation holds nothing that would be another."""
-    if variant == "again":
+) -> VariantResult:
+    """Make one variant of a conversation that renderer `name` rendered."""
+    if variant == "rendered twice":
         return target.render_afresh(name, conversation, purpose)
-    if variant == "later":
+    if variant == "clock moved":
         return _later(target, name, conversation, purpose)
+    if variant == "given after":
+        data = target.renderers[name].given_after(conversation, purpose)
+        return GivenAfter(data) if data is not None else None
+    if variant == "encoded again":
+        return _encoded_again(target, target.render(name, conversation, purpose))
     if variant == "continued":
         return _continued(target, name, conversation)
     other = _rewritten(conversation, variant, target.tokenizer)
     return None if other == conversation else target.render(name, other, purpose)
 
 
+def _encoded_again(target: Target, result: Result) -> VariantResult:
+    if not isinstance(result, Rendering):
+        return result
+    text = target.tokenizer.decode(result.ids)
+    return Rendering((Piece(text, target.tokenizer.encode(text)),))
+
+
 def _rewritten(conversation: Conversation, variant: Variant, tokenizer: Tokenizer) -> Conversation:
     if variant == "text arguments":
+        if not any(message.tool_calls for message in conversation.messages):
+            return conversation
         return _each(conversation, lambda message: with_text_arguments(message, text=True))
     if variant == "two turns":
         turns = Conversation.of(("user", "a"), ("assistant", "a"), ("user", "a"), ("assistant", "a"))
         return turns if conversation.purpose == "train" else turns.prefix(3)
     if variant == "joined parts":
+        if not any(message.parts for message in conversation.messages):
+            return conversation
         return _each(conversation, lambda message: replace(message, parts=()))
-    return defused(conversation, tokenizer)
+    return without_control_tokens(conversation, tokenizer)
 
 
-def defused(conversation: Conversation, tokenizer: Tokenizer) -> Conversation:
+def without_control_tokens(conversation: Conversation, tokenizer: Tokenizer) -> Conversation:
     """The same conversation without control tokens in contents, names and arguments, and in tools."""
 
     def plain(text: str) -> str:

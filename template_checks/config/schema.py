@@ -15,7 +15,7 @@ from template_checks.core.conversation import Conversation
 from template_checks.core.errors import UsageError
 from template_checks.core.suggest import suggest
 from template_checks.renderers.base import RendererOptions
-from template_checks.renderers.registry import catalogue
+from template_checks.renderers.registry import get_renderer_type
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -195,7 +195,7 @@ def renderer_options(table: Any, where: str) -> RendererOptions:
             where=where,
             hint='for example { type = "tokenizer" }; `template-checks renderers` lists the types',
         )
-    options = catalogue.get(table["type"], where).Options
+    options = get_renderer_type(table["type"], where).Options
     try:
         return options.model_validate(table)
     except ValidationError as error:

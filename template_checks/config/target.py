@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -13,9 +13,10 @@ from template_checks.config.schema import TargetConfig, renderer_options
 from template_checks.core.conversation import Conversation, Feature, Purpose
 from template_checks.core.errors import RenderError, TemplateChecksError, Unsupported, UsageError
 from template_checks.core.rendering import Artefact, Rendering, Stop
+from template_checks.core.suggest import suggest
 from template_checks.core.tokenizer import Tokenizer
-from template_checks.renderers.base import Context, Renderer
-from template_checks.renderers.registry import catalogue
+from template_checks.renderers.base import Context, Renderer, RendererOptions
+from template_checks.renderers.registry import get_renderer_type
 
 Result = Rendering | Unsupported | RenderError
 _REMEMBERED = 2048
@@ -42,6 +43,20 @@ class Target:
     def reference(self) -> Renderer:
         """The renderer the others are compared with."""
         return self.renderers[self.config.reference]
+
+    def working(self, name: str) -> Renderer:
+        """The renderer of this name.
+
+        Raises:
+            TemplateChecksError: there is none, or it is broken.
+        """
+        if name in self.broken:
+            raise self.broken[name]
+        if name not in self.renderers:
+            raise UsageError(
+                f"The target {self.name} has no renderer {name!r}.", hint=suggest(name, self.renderers, "its renderers")
+            )
+        return self.renderers[name]
 
     def configured_stops(self) -> list[Stop]:
         """Stops from everywhere: the target, the model's generation config, what renderers teach and serve."""
@@ -89,6 +104,15 @@ class Target:
         except (Unsupported, RenderError) as error:
             return error
 
+    def compared_with(self, reference: str) -> Target:
+        """The same target with another reference."""
+        return replace(self, config=self.config.model_copy(update={"reference": reference}))
+
+    def after_fork(self) -> None:
+        """In a new process: renderers let go of what only the old one may use."""
+        for renderer in self.renderers.values():
+            renderer.after_fork()
+
     def close(self) -> None:
         """Give back what renderers hold."""
         for renderer in self.renderers.values():
@@ -123,14 +147,46 @@ def build_target(name: str, config: TargetConfig, folder: Path, where: str, *, o
     Raises:
         TemplateChecksError: the tokenizer or the reference cannot be had, or the configuration is wrong.
     """
-    from template_checks.sources.generation import load_generation_config
-    from template_checks.sources.loading import load_tokenizer
-
     options = {
         key: renderer_options(table, f"{where}: target.{name}.renderers.{key}")
         for key, table in config.renderers.items()
     }
-    tokenizer = load_tokenizer(
+    kinds = {key: (get_renderer_type(option.type, where), option) for key, option in options.items()}
+    return _assembled(name, config, kinds, _tokenizer(config, folder, offline), folder, offline=offline)
+
+
+def stand_alone_target(
+    name: str,
+    config: TargetConfig,
+    kinds: Mapping[str, tuple[type[Renderer], RendererOptions]],
+    tokenizer: Tokenizer | None = None,
+    *,
+    offline: bool = False,
+) -> Target:
+    """A target that was made in code: its reference is the tokenizer's chat template.
+
+    Args:
+        name: the target's name.
+        config: its settings.
+        kinds: types and options of the renderers besides the reference.
+        tokenizer: where it is there already; otherwise the one that the settings name is loaded.
+        offline: refuse to fetch anything.
+
+    Raises:
+        TemplateChecksError: the tokenizer cannot be had, or a renderer cannot be set up.
+    """
+    folder = Path.cwd()
+    reference = config.reference
+    options = renderer_options(config.renderers[reference], f"renderers.{reference}")
+    everything = {reference: (get_renderer_type(options.type, "renderers"), options), **kinds}
+    loaded = tokenizer or _tokenizer(config, folder, offline)
+    return _assembled(name, config, everything, loaded, folder, offline=offline)
+
+
+def _tokenizer(config: TargetConfig, folder: Path, offline: bool) -> Tokenizer:
+    from template_checks.sources.loading import load_tokenizer
+
+    return load_tokenizer(
         config.tokenizer,
         folder=folder,
         revision=config.revision,
@@ -138,14 +194,27 @@ def build_target(name: str, config: TargetConfig, folder: Path, where: str, *, o
         repair=config.repair_tokenizer,
         offline=offline,
     )
+
+
+def _assembled(
+    name: str,
+    config: TargetConfig,
+    kinds: Mapping[str, tuple[type[Renderer], RendererOptions]],
+    tokenizer: Tokenizer,
+    folder: Path,
+    *,
+    offline: bool,
+) -> Target:
+    from template_checks.sources.generation import load_generation_config
+
     given = folder / config.generation_config if config.generation_config else None
     stops, stops_artefact = load_generation_config(given, tokenizer.folder)
     context = Context(tokenizer, folder, config.system, offline, stops)
     renderers: dict[str, Renderer] = {}
     broken: dict[str, TemplateChecksError] = {}
-    for key, option in options.items():
+    for key, (kind, option) in kinds.items():
         try:
-            renderers[key] = catalogue.get(option.type, where)(key, option, context)
+            renderers[key] = kind(key, option, context)
         except UsageError:
             raise
         except TemplateChecksError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +36,7 @@ class Message:
 
     @property
     def masked(self) -> bool:
-        """Is the answer left out of training on purpose? XTuner reads `output_with_loss`, and `loss` before it."""
+        """Whether the answer is left out of training on purpose (XTuner: `output_with_loss`, and `loss` before it)."""
         return any(key in {"output_with_loss", "loss"} and value == "false" for key, value in self.extra)
 
     def get(self, key: str) -> Any:
@@ -108,15 +109,31 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Conversation:
     """Messages in order, and the definitions of the tools on offer, each as JSON text.
 
-    Message numbers in output are 1-based; indices in code are 0-based.
+    Message numbers in output are 1-based; indices in code are 0-based. Its `repr` can be pasted into code.
     """
 
     messages: tuple[Message, ...]
     tools: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        if not self.tools and not any(message.extra or message.parts for message in self.messages):
+            turns = ", ".join(repr((message.role, message.content)) for message in self.messages)
+            return f"Conversation.of({turns})"
+        data = repr(self.to_data())
+        if self._is_read_from(data):
+            return f"Conversation.from_list({data})"
+        return f"Conversation(messages={self.messages!r}, tools={self.tools!r})"
+
+    def _is_read_from(self, data: str) -> bool:
+        """Whether `from_list` gives this conversation again: JSON text that was written otherwise is not kept by it."""
+        try:
+            return Conversation.from_list(ast.literal_eval(data)) == self
+        except (UsageError, ValueError, SyntaxError, RecursionError, MemoryError):  # half surrogates, NaN, deep nesting
+            return False
 
     @property
     def purpose(self) -> Purpose:
@@ -130,7 +147,7 @@ class Conversation:
 
     @property
     def alternates(self) -> bool:
-        """An optional system message, then user and assistant in turn, beginning with the user.
+        """Whether it is an optional system message, then user and assistant in turn, beginning with the user.
 
         Results may follow an assistant's tool calls, one for each call, and then the assistant goes on.
         """

@@ -51,3 +51,23 @@ def spell_out(text: str) -> str:
     if text and len(set(text)) == 1 and text[0] in names:
         return f"{len(text)} {names[text[0]]}{'' if len(text) == 1 else 's'}"
     return f"“{visible(text)}”"
+
+
+_AS_IS = frozenset(" \n\\·⏎⇥␍")
+"""What stays as it is where text is shown that may have been made visible already."""
+
+
+def printable(text: str) -> str:
+    r"""`text` with everything escaped that is not seen, or changes how its surroundings look; spaces and `\n` stay.
+
+    Names, reasons and messages may come from anywhere: they can hold control characters, bidirectional overrides and
+    half surrogate pairs.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(character if character in _AS_IS else visible(character) for character in text)
+
+
+def on_one_line(text: str, width: int) -> str:
+    """`text` as one printable line of at most `width` characters."""
+    return shortened(printable(text).replace("\n", "⏎"), width)

@@ -1,38 +1,38 @@
-"""What can go wrong, each with what happened, where, and how to mend it."""
+"""What can go wrong, each with what happened, where, and how to fix it."""
 
 from __future__ import annotations
 
 
 class TemplateChecksError(Exception):
-    """Something a user can mend. Printed as one message, never as a traceback.
+    """Something a user can fix. Printed as one message, never as a traceback.
+
+    The three parts are kept apart, so that every view can lay them out.
 
     Args:
         what: one sentence: what is wrong.
         where: file, key or artefact it concerns.
-        hint: how to mend it.
+        hint: how to fix it.
     """
 
     exit_code = 3
 
     def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
-        """Keep the three parts apart, so that every front end can lay them out."""
         super().__init__(what)
         self.what = what
         self.where = where
         self.hint = hint
 
     def __str__(self) -> str:
-        """All parts, a line each."""
         lines = [self.what]
         if self.where:
             lines.append(f"  where  {self.where}")
         if self.hint:
-            lines.append(f"  mend   {self.hint}")
+            lines.append(f"  hint   {self.hint}")
         return "\n".join(lines)
 
 
 class UsageError(TemplateChecksError):
-    """Wrong usage, wrong configuration or a stale ledger: exit code 2."""
+    """Wrong usage, wrong configuration or a stale accepted entry: exit code 2."""
 
     exit_code = 2
 

@@ -39,6 +39,14 @@ class Encoded:
             self._offsets = self._encoding.offsets[: len(self.ids)]
         return self._offsets
 
+    def __getstate__(self) -> tuple[tuple[int, ...], list[CharSpan] | None]:
+        return self.ids, self.offsets()
+
+    def __setstate__(self, state: tuple[tuple[int, ...], list[CharSpan] | None]) -> None:
+        """The tokenizer's own object stays in its process; its offsets go along."""
+        self.ids, self._offsets = state
+        self._encoding = None if self._offsets is None else ()
+
     def truncated(self, length: int) -> Encoded:
         """The first `length` ids."""
         return Encoded(self.ids[:length], self._encoding)

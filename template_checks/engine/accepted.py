@@ -10,15 +10,15 @@ from typing import Literal
 from template_checks.checks.base import NotExercised
 from template_checks.checks.case import Case, RenderedPrefixes
 from template_checks.checks.findings import Finding, Item, Outcome
-from template_checks.checks.fingerprint import fingerprint
 from template_checks.checks.registry import all_checks
 from template_checks.config.schema import Accepted
 from template_checks.config.target import Target, lacking
 from template_checks.core.conversation import Conversation
 from template_checks.core.rendering import Rendering
 from template_checks.core.suggest import did_you_mean
+from template_checks.engine.evaluate import cases_of, evaluate, with_fingerprint
 
-State = Literal["accepted", "expired", "fixed", "unmatched", "contradicting", "unselected", "unexamined"]
+EntryState = Literal["accepted", "expired", "fixed", "unmatched", "contradicting", "unselected", "unexamined"]
 """`fixed`: its witness shows it no more. `unmatched`: it has no witness, and nothing showed it. `contradicting`: it
 names another check or renderer than its finding's. `unselected`: this run left its check out. `unexamined`: something
 broke or is unsupported, so nothing is known of it."""
@@ -32,14 +32,14 @@ class LedgerResult:
 
     entry: Accepted
     number: int
-    state: State
+    state: EntryState
     text: str
     check: str | None
     renderer: str | None
 
     @property
     def stale(self) -> bool:
-        """Does the entry have to go, or to change?"""
+        """Whether the entry has to go or to change."""
         return self.state in _STALE
 
 
@@ -53,7 +53,6 @@ class Ledger:
     """
 
     def __init__(self, target: Target, items: list[Item], possible: list[Item]) -> None:
-        """Nothing is replayed yet."""
         self.target = target
         self.entries = target.config.accepted
         self.today = date.today()
@@ -66,29 +65,29 @@ class Ledger:
             if entry.witness is not None:
                 yield entry.witness
 
-    def settled(self, finding: Finding) -> Finding:
+    def apply(self, finding: Finding) -> Finding:
         """The finding, with the entry of its own fingerprint, if there is one that agrees with it."""
-        return settled(finding, self.entries, self.today)
+        return apply_entries(finding, self.entries, self.today)
 
-    def judge(self, findings: Mapping[str, Finding], outcomes: Mapping[str, Outcome]) -> list[LedgerResult]:
+    def results(self, findings: Mapping[str, Finding], outcomes: Mapping[str, Outcome]) -> list[LedgerResult]:
         """What became of each entry.
 
         Args:
             findings: everything that the run found, by fingerprint.
             outcomes: how its items ended, by their ids.
         """
-        judged = []
+        found = []
         for number, entry in enumerate(self.entries, start=1):
             finding = findings.get(entry.fingerprint)
             if finding is None:
                 state, text = self._unseen(entry, outcomes)
-                judged.append(LedgerResult(entry, number, state, text, entry.check, entry.renderer))
+                found.append(LedgerResult(entry, number, state, text, entry.check, entry.renderer))
             else:
                 state, text = self._seen(entry, finding)
-                judged.append(LedgerResult(entry, number, state, text, finding.item.check.name, finding.item.renderer))
-        return judged
+                found.append(LedgerResult(entry, number, state, text, finding.item.check.name, finding.item.renderer))
+        return found
 
-    def _seen(self, entry: Accepted, finding: Finding) -> tuple[State, str]:
+    def _seen(self, entry: Accepted, finding: Finding) -> tuple[EntryState, str]:
         wrong = _contradiction(entry, finding.item)
         if wrong is not None:
             return "contradicting", f"contradicts its finding, so accepts nothing: {wrong}: correct this entry"
@@ -102,7 +101,7 @@ class Ledger:
         note = "" if shown or hindrance else " (seen, but no longer with its witness)"
         return "accepted", entry.said + note
 
-    def _unseen(self, entry: Accepted, outcomes: Mapping[str, Outcome]) -> tuple[State, str]:
+    def _unseen(self, entry: Accepted, outcomes: Mapping[str, Outcome]) -> tuple[EntryState, str]:
         items = [item for item in self._possible if _contradiction(entry, item) is None]
         if not items:
             return "unmatched", f"matches nothing: {self._why_nothing(entry)}: correct or remove this entry"
@@ -130,20 +129,19 @@ class Ledger:
             if item.renderer in self.target.broken:
                 hindrance = self.target.broken[item.renderer].what
                 continue
-            if item.renderer is None or item.purpose is None or item.check.case is None:
+            if item.renderer is None:
                 idle = None  # a check of the target needs no conversation
                 continue
-            only = None if item.check.wide else {item.renderer, self.target.config.reference}
-            for case in RenderedPrefixes(self.target, entry.witness, only).cases(item.renderer, item.purpose):
+            for case in cases_of(item, self.target, entry.witness):
                 if not isinstance(case.result, Rendering):
                     hindrance = str(case.result)
                     continue
-                verdict = item.check.case(case)
-                if isinstance(verdict, NotExercised):
+                result = evaluate(item, case)
+                if isinstance(result, NotExercised):
                     hindrance = hindrance or _why_no_reference(case)
                     continue
                 idle = None
-                if any(fingerprint(item.check.name, item.renderer, m) == entry.fingerprint for m in verdict):
+                if with_fingerprint(result, item, entry.fingerprint) is not None:
                     return True, None
         return False, hindrance or idle
 
@@ -157,7 +155,7 @@ class Ledger:
         return f"{entry.check} does not look at {entry.renderer or 'any renderer of this target'}"
 
 
-def settled(finding: Finding, entries: Iterable[Accepted], today: date) -> Finding:
+def apply_entries(finding: Finding, entries: Iterable[Accepted], today: date) -> Finding:
     """The finding, with the entry of its own fingerprint, if there is one that agrees with it."""
     for entry in entries:
         if entry.fingerprint == finding.fingerprint and _contradiction(entry, finding.item) is None:
@@ -188,14 +186,14 @@ def _hindrance(outcomes: list[Outcome]) -> str | None:
     """
     one_check = len({outcome.item.check.name for outcome in outcomes}) == 1
     for outcome in outcomes:
-        if outcome.outcome == "error" or (outcome.outcome == "unsupported" and one_check):
-            return f"{outcome.outcome}: {outcome.reason}"
-    if all(outcome.outcome in {"not-exercised", "unsupported"} for outcome in outcomes):
+        if outcome.name == "error" or (outcome.name == "unsupported" and one_check):
+            return f"{outcome.name}: {outcome.reason}"
+    if all(outcome.name in {"not-exercised", "unsupported"} for outcome in outcomes):
         return outcomes[0].reason or "not-exercised"
     return None
 
 
 def _why_no_reference(case: Case) -> str | None:
     key = (case.target.config.reference, case.length)
-    result = case.exchange.results.get(key)
+    result = case.rendered.results.get(key)
     return None if result is None or isinstance(result, Rendering) else str(result)

@@ -26,10 +26,9 @@ CONTENTS = (
 
 
 @dataclass
-class Coverage:
-    """Counts over the distinct prefixes that were rendered."""
+class Counts:
+    """What was counted."""
 
-    tokenizer: Tokenizer
     conversations: int = 0
     prefixes: Counter[Purpose] = field(default_factory=Counter)
     roles: Counter[str] = field(default_factory=Counter)
@@ -37,6 +36,24 @@ class Coverage:
     contents: Counter[str] = field(default_factory=Counter)
     scripts: Counter[str] = field(default_factory=Counter)
     features: Counter[str] = field(default_factory=Counter)
+
+    def merge(self, other: Counts) -> None:
+        """Add what was counted elsewhere."""
+        self.conversations += other.conversations
+        for name in ("prefixes", "roles", "turns", "contents", "scripts", "features"):
+            getattr(self, name).update(getattr(other, name))
+
+
+class Coverage(Counts):
+    """Counts over the distinct prefixes that were rendered; the tokenizer says which texts are control tokens."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+
+    def counts(self) -> Counts:
+        """The counts alone, which another process can read."""
+        return Counts(**{name: getattr(self, name) for name in Counts.__dataclass_fields__})
 
     def add(self, conversation: Conversation, prefixes: list[Conversation]) -> None:
         """Count a conversation, with those of its prefixes that were not seen before."""

@@ -47,17 +47,23 @@ def fixed(target: Target, own: list[str]) -> Iterator[Conversation]:
     yield from starters(roles=config.roles, system=config.system, own=own, features=features(target))
 
 
-def draw(target: Target, own: list[str], count: int, seed: int, examine: Callable[[Conversation], None]) -> None:
-    """Draw `count` conversations for the target and hand each to `examine`."""
+def target_conversations(target: Target, own: list[str] | None = None) -> SearchStrategy[Conversation]:
+    """What is drawn for a target; its own strings can be handed over where they are known."""
     config = target.config
-    strategy = conversations(roles=config.roles, system=config.system, own=own, features=features(target))
-    draw_from(strategy, count, seed, examine)
+    strings = target_strings(target) if own is None else own
+    return conversations(roles=config.roles, system=config.system, own=strings, features=features(target))
+
+
+def draw(target: Target, own: list[str], numbers: range, seed: int, examine: Callable[[Conversation], None]) -> None:
+    """Draw the conversations of these numbers for the target and hand each to `examine`."""
+    strategy = target_conversations(target, own)
+    draw_from(strategy, numbers, seed, examine)
 
 
 def draw_from(
-    strategy: SearchStrategy[Conversation], count: int, seed: int, examine: Callable[[Conversation], None]
+    strategy: SearchStrategy[Conversation], numbers: range, seed: int, examine: Callable[[Conversation], None]
 ) -> None:
-    """Draw with Hypothesis.
+    """Draw with Hypothesis, which only generates here: shrinking is this package's own (see `shrink`).
 
     The same seed draws the same conversations as long as the same version of Hypothesis runs in the same surroundings:
     it takes some of its values from the constants of modules that are imported.
@@ -65,11 +71,11 @@ def draw_from(
     import hypothesis
     from hypothesis import HealthCheck, Phase, given, settings
 
-    for begin in range(0, count, _RUN):
+    for begin in range(numbers.start, numbers.stop, _RUN):
 
         @hypothesis.seed((seed << 20) + begin)
         @settings(
-            max_examples=min(_RUN, count - begin),
+            max_examples=min(_RUN, numbers.stop - begin),
             phases=[Phase.generate],
             database=None,
             deadline=None,

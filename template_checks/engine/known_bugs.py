@@ -1,6 +1,6 @@
 """The museum: documented bugs, each as a bad set-up and its corrected twin, and whether they are told apart.
 
-An exhibit is a folder with `bug.toml` (what it is, and which check has to fire) and `template-checks.toml` with the
+A known bug is a folder with `bug.toml` (what it is, and which check has to fire) and `template-checks.toml` with the
 targets `bad` and `good`. A bug that cannot be expressed has `not_expressed` in its `bug.toml`, and nothing else.
 """
 
@@ -24,8 +24,9 @@ from template_checks.config.schema import FILE_NAME, load_config
 from template_checks.config.target import Target, build_target, opened
 from template_checks.core.errors import UsageError
 from template_checks.core.suggest import suggest
+from template_checks.engine.plan import plan
 from template_checks.engine.profiles import PROFILES
-from template_checks.engine.search import Search, plan
+from template_checks.engine.search import Search, SearchOptions
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -74,11 +75,11 @@ class SeedResult:
 
 @dataclass(frozen=True)
 class BugResult:
-    """What became of one exhibit: seed_results by seed, and what was found wrong about the corrected twin."""
+    """What became of one known bug: what each seed saw, and what was found wrong about the corrected twin."""
 
-    exhibit: KnownBug
+    bug: KnownBug
     seed_results: tuple[SeedResult, ...]
-    alarms: tuple[str, ...]
+    false_positives: tuple[str, ...]
 
     @property
     def caught(self) -> int:
@@ -88,7 +89,7 @@ class BugResult:
     @property
     def holds(self) -> bool:
         """Was it caught by every seed, and is the twin silent?"""
-        return self.caught == len(self.seed_results) and not self.alarms
+        return self.caught == len(self.seed_results) and not self.false_positives
 
     @cached_property
     def after(self) -> float | None:
@@ -110,7 +111,7 @@ def known_bugs(ids: tuple[str, ...] = ()) -> list[KnownBug]:
     """The known_bugs of these ids; all for none, in the order of their ids.
 
     Raises:
-        UsageError: no such exhibit, or one whose `bug.toml` cannot be read.
+        UsageError: no such known bug, or one whose `bug.toml` cannot be read.
     """
     folder = shipped_folder("museum")
     known = {path.parent.name: path for path in sorted(folder.glob("*/bug.toml"), key=_order)}
@@ -120,70 +121,70 @@ def known_bugs(ids: tuple[str, ...] = ()) -> list[KnownBug]:
     return [_read(path) for name, path in known.items() if not ids or name in ids]
 
 
-def evaluate(exhibit: KnownBug, seeds: int, tick: Callable[[], None] = lambda: None) -> BugResult:
+def evaluate_bug(bug: KnownBug, seeds: int, on_progress: Callable[[], None] = lambda: None) -> BugResult:
     """Search the bad set-up with each seed until the expected check fires, and its twin once to the end.
 
     Raises:
         TemplateChecksError: a set-up cannot be built.
     """
     seed_results = []
-    with opened(_target(exhibit, "bad")) as bad:
+    with opened(_target(bug, "bad")) as bad:
         for seed in range(seeds):
-            tick()
-            seed_results.append(_search(exhibit, bad, seed))
-    tick()
-    with opened(_target(exhibit, "good")) as good:
-        alarms = tuple(dict.fromkeys(_alarms(exhibit, good)))
-    return BugResult(exhibit, tuple(seed_results), alarms)
+            on_progress()
+            seed_results.append(_search(bug, bad, seed))
+    on_progress()
+    with opened(_target(bug, "good")) as good:
+        false_positives = tuple(dict.fromkeys(_false_positives(bug, good)))
+    return BugResult(bug, tuple(seed_results), false_positives)
 
 
-def _search(exhibit: KnownBug, target: Target, seed: int) -> SeedResult:
+def _search(bug: KnownBug, target: Target, seed: int) -> SeedResult:
     hits: list[Finding] = []
     broke = False
 
     def wanted(finding: Finding) -> bool:
-        return finding.mismatch.severity == exhibit.severity and exhibit.renderer in (None, finding.item.renderer)
+        return finding.mismatch.severity == bug.severity and bug.renderer in (None, finding.item.renderer)
 
     def keep(event: Event) -> None:
         nonlocal broke
         if isinstance(event, Outcome):
-            broke = broke or (event.outcome == "error" and exhibit.renderer in (None, event.item.renderer))
+            broke = broke or (event.name == "error" and bug.renderer in (None, event.item.renderer))
         elif isinstance(event, Finding) and wanted(event):
             hits.append(event)
 
-    items = plan(target, get_checks((exhibit.check or "",)))
-    Search(target, items, _PROFILE, seed, None, keep, until=wanted).run()
-    if exhibit.outcome == "error" or not hits:
-        return SeedResult(seed, broke and exhibit.outcome == "error")
+    items = plan(target, get_checks((bug.check or "",)))
+    Search(target, items, SearchOptions(_PROFILE, seed), keep, until=wanted).run()
+    if bug.outcome == "error" or not hits:
+        return SeedResult(seed, broke and bug.outcome == "error")
     # One conversation can show it for both purposes: the smaller one is what somebody would look at.
     return SeedResult(seed, True, max(1, hits[0].conversations), min(hits, key=_size))
 
 
-def _alarms(exhibit: KnownBug, target: Target) -> Iterator[str]:
+def _false_positives(bug: KnownBug, target: Target) -> Iterator[str]:
     """Whatever is blocking about the twin, what the expected check says of it, and what could not run."""
     events: list[Event] = []
-    Search(target, plan(target, get_checks(())), _PROFILE, 0, None, events.append).run()
+    Search(target, plan(target, get_checks(())), SearchOptions(_PROFILE, 0), events.append).run()
     reached = False
     for event in events:
         if isinstance(event, Finding):
-            expected = event.item.check.name == exhibit.check and event.mismatch.severity == exhibit.severity
-            if event.blocking or (expected and exhibit.renderer in (None, event.item.renderer)):
+            expected = event.item.check.name == bug.check and event.mismatch.severity == bug.severity
+            if event.blocking or (expected and bug.renderer in (None, event.item.renderer)):
                 yield f"{event.item.id}: {event.mismatch.summary}"
         elif isinstance(event, Outcome):
-            if event.outcome == "error":
+            if event.name == "error":
                 yield f"{event.item.id}: {event.reason}"
-            elif event.item.check.name == exhibit.check and event.outcome in {"pass", "mismatch", "accepted"}:
+            elif event.item.check.name == bug.check and event.name in {"pass", "mismatch", "accepted"}:
                 reached = True
     if not reached:
-        yield f"{exhibit.check} was not exercised"
+        yield f"{bug.check} was not exercised"
 
 
-def _target(exhibit: KnownBug, name: str) -> Target:
-    path = exhibit.folder / FILE_NAME
+def _target(bug: KnownBug, name: str) -> Target:
+    path = bug.folder / FILE_NAME
     config = load_config(path)
     if name not in config.target:
-        raise UsageError(f"An exhibit needs a target {name!r}.", where=str(path))
-    return build_target(name, config.target[name], exhibit.folder, str(path), offline=True)
+        raise UsageError(f"A known bug needs a target {name!r}.", where=str(path))
+    return build_target(name, config.target[name], bug.folder, str(path), offline=True)
 
 
 def _size(finding: Finding) -> tuple[int, int]:
@@ -198,7 +199,7 @@ def _read(path: Path) -> KnownBug:
         data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         return KnownBug(id=path.parent.name, folder=path.parent, **data)
     except (tomllib.TOMLDecodeError, ValidationError, TypeError) as error:
-        raise UsageError(f"The exhibit cannot be read: {error}", where=str(path)) from error
+        raise UsageError(f"The known bug cannot be read: {error}", where=str(path)) from error
 
 
 def _order(path: Path) -> tuple[str, int]:

@@ -16,14 +16,14 @@ def locate(target: Target, renderer: str | None, mismatch: Mismatch) -> str | No
     The longest stretch of scaffold around the difference that stands in a literal decides; of a literal over several
     lines, the line. A difference made of several literals is placed at the longest of them.
     """
-    if renderer is None or renderer not in target.renderers or not mismatch.core:
+    if renderer is None or renderer not in target.renderers or not mismatch.scaffold:
         return None
     source_literals = target.renderers[renderer].source_literals
-    for stretch in _stretches(mismatch.window, mismatch.core):
+    for stretch in _stretches(mismatch.window, mismatch.scaffold):
         holding = [origin for origin in source_literals if stretch in origin.value]
         if holding:
             return _most_exact(_narrowed(holding, source_literals, mismatch))
-    inside = [origin for origin in source_literals if len(origin.value) >= _TELLING and origin.value in mismatch.core]
+    inside = [o for o in source_literals if len(o.value) >= _TELLING and o.value in mismatch.scaffold]
     longest = max((len(origin.value) for origin in inside), default=0)
     return _most_exact([origin for origin in inside if len(origin.value) == longest]) if inside else None
 
@@ -47,7 +47,7 @@ def _narrowed(
         return holding
     whole = max(holding, key=lambda origin: len(origin.value))
     lines = [o for o in source_literals if o.name == whole.name and o.value != whole.value and o.value in whole.value]
-    for stretch in _stretches(mismatch.window, mismatch.core):
+    for stretch in _stretches(mismatch.window, mismatch.scaffold):
         found = [origin for origin in lines if stretch in origin.value]
         if found:
             return found

@@ -1,93 +1,60 @@
-"""pytest plugin: collects template-checks.toml, one item per target × check × renderer × purpose.
+"""pytest plug-in: collects template-checks.toml, one item per target × check × renderer × purpose.
 
-In a project without that file it says nothing and imports nothing of this package: what builds the targets, runs and
-keeps the record is `pytest_run`.
+In a project without that file it says nothing and imports nothing of this package but `state`.
 """
 
 from __future__ import annotations
 
-import json
-import random
+import argparse
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from template_checks.engine.profiles import Profile
-    from template_checks.pytest.items import Account, TargetRun
-
-FILE_NAME = "template-checks.toml"
-ADVISORY = "advisory"
-MARK = "template_checks"
+from template_checks.pytest.state import FILE_NAME, MARKER, STATE, State
 
 
-class State:
-    """What the plugin knows in one session.
-
-    Under xdist the controller draws the seed, its workers receive it, collect and search, and give back an account.
-    `folder` is where workers leave for one another what they found.
-    """
-
-    def __init__(self, config: pytest.Config) -> None:
-        """In a worker, with what the controller sent."""
-        self.is_worker = hasattr(config, "workerinput")
-        given = getattr(config, "workerinput", {}).get(MARK, {})
-        self.seed: int = given.get("seed", random.SystemRandom().randrange(2**32))
-        self.folder: str | None = given.get("folder")
-        self.began = time.time()
-        self.files: list[ChecksFile] = []
-        self.runs: list[TargetRun] = []
-        self.failed: dict[str, str] = {}
-        self.profile: tuple[Profile, int] | None = None
-        self.workers: list[Any] = []
-        self.accounts: list[Account] = []
-        self.recorded = False
-
-
-STATE = pytest.StashKey[State]()
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed: a number from 0 up is expected")
+    return int(text)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What to look at, how much, and where the record goes."""
     group = parser.getgroup("template-checks")
     group.addoption(
-        "--target",
+        "--check-target",
         action="append",
         default=[],
         metavar="NAME",
-        help="only this target of template-checks.toml",
+        help=f"only this target of {FILE_NAME}",
     )
-    group.addoption("--check", action="append", default=[], metavar="NAME", help="only this check")
+    group.addoption("--check-only", action="append", default=[], metavar="NAME", help="only this check")
     group.addoption("--check-profile", default="dev", metavar="NAME", help="how much to look at: dev, ci or signoff")
-    group.addoption("--check-seed", type=int, default=None, metavar="N", help="seed of the drawn conversations")
+    group.addoption("--check-seed", type=_seed, default=None, metavar="N", help="seed of the drawn conversations")
     group.addoption("--check-record", type=Path, default=None, metavar="FILE", help="write the run's record here")
+    group.addoption("--check-advisory", action="store_true", help="show advisory findings, which fail nothing")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Collect the root's file also where `testpaths` names other folders; empty the record of an earlier run."""
-    config.addinivalue_line("markers", f"{MARK}: a check of template-checks.toml")
-    state = config.stash[STATE] = State(config)
+    config.addinivalue_line("markers", f"{MARKER}: a check of {FILE_NAME}")
+    state = config.stash[STATE] = State.of(config)
     path = config.rootpath / FILE_NAME
     if config.args_source == pytest.Config.ArgsSource.TESTPATHS and path.is_file():
         within = any(path.is_relative_to(config.rootpath / argument) for argument in config.args)
         config.args += [] if within else [str(path)]
-    record = _record_path(config)
+    record = state.options.record
     if record is not None and not state.is_worker:
         try:
             record.write_bytes(b"")
         except OSError as error:
             raise pytest.UsageError(f"--check-record: {record} cannot be written: {error.strerror}") from error
-
-
-def _record_path(config: pytest.Config) -> Path | None:
-    """Where the record goes, if there is to be one."""
-    path: Path | None = config.option.check_record
-    return None if path is None or config.option.collectonly else config.invocation_params.dir / path
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -98,7 +65,7 @@ def pytest_configure_node(node: Any) -> None:
         state.folder = tempfile.mkdtemp(prefix="template-checks-")
         node.config.add_cleanup(lambda: shutil.rmtree(state.folder, ignore_errors=True))
     state.workers.append(node)
-    node.workerinput[MARK] = {"seed": state.seed, "folder": state.folder}
+    node.workerinput[MARKER] = {"seed": state.seed, "folder": state.folder}
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -109,43 +76,40 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return None
 
 
-@pytest.hookimpl(trylast=True)  # behind xdist's, which waits for the workers
+@pytest.hookimpl(trylast=True)  # after xdist's, which waits for the workers
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the record; a worker of xdist sends its part of it."""
-    config = session.config
-    state, path = config.stash[STATE], _record_path(config)
+    state = session.config.stash[STATE]
+    if not (state.files or any(MARKER in getattr(worker, "workeroutput", {}) for worker in state.workers)):
+        return
+    from template_checks.pytest.session import account, read_account, write_record
+
     if state.files:
-        from template_checks.pytest.items import account
-
-        state.accounts = [account(config, recorded=path is not None)]
+        state.accounts = [account(session.config)]
         if state.is_worker:
-            config.workeroutput[MARK] = json.dumps(state.accounts[0])  # type: ignore[attr-defined]
+            session.config.workeroutput[MARKER] = state.accounts[0].model_dump_json()  # type: ignore[attr-defined]
+            return
     for worker in state.workers:
-        if MARK in getattr(worker, "workeroutput", {}):
-            state.accounts.append(json.loads(worker.workeroutput[MARK]))
-    if path is not None and state.accounts and not state.is_worker:
-        from template_checks.pytest.items import merged
-
-        lines = merged(state.accounts, time.time() - state.began)
-        path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="ascii")
-        state.recorded = bool(lines)
+        if MARKER in getattr(worker, "workeroutput", {}):
+            state.accounts.append(read_account(worker.workeroutput[MARKER]))
+    if state.options.record is not None:
+        state.recorded = write_record(state.options.record, state.accounts, time.time() - state.began)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Advisory findings fail nothing; they are shown at the end, with how to repeat the run and where its record is."""
-    state, path = config.stash[STATE], _record_path(config)
-    accounts = state.accounts
-    title = f"Captured {ADVISORY} call"
-    reports = terminalreporter.stats.get("passed", []) if accounts else []
-    texts = [text for report in reports for name, text in getattr(report, "sections", []) if name == title]
-    if texts:
-        terminalreporter.section("template-checks: advisory findings")
-        for text in dict.fromkeys(texts):
-            terminalreporter.write_line(text)
-    for note in dict.fromkeys(note for account in accounts for note in account["notes"]):
-        terminalreporter.write_line(f"template-checks: {note}")
-    if path is not None:
-        said = f"record written to {path}" if state.recorded else f"no record: no {FILE_NAME} could be collected"
+    """How to repeat the run, what is advisory, and where the record is."""
+    state = config.stash[STATE]
+    if state.accounts and not config.option.collectonly:
+        from template_checks.pytest.session import summary_lines
+
+        for line in summary_lines(state):
+            terminalreporter.write_line(line)
+    if state.options.record is not None:
+        said = (
+            f"record written to {state.options.record}"
+            if state.recorded
+            else f"no record: no {FILE_NAME} was collected"
+        )
         terminalreporter.write_line(f"template-checks: {said}")
 
 

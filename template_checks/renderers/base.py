@@ -119,6 +119,9 @@ class Renderer(ABC):
         """
         return None
 
+    def after_fork(self) -> None:  # noqa: B027 — most renderers hold nothing
+        """Let go, in a new process, of what only the process that made it may use: pipes and the like."""
+
     def close(self) -> None:  # noqa: B027 — most renderers hold nothing
         """Give back processes and the like."""
 

@@ -19,7 +19,7 @@ from template_checks.core.conversation import Conversation, Feature, Purpose
 from template_checks.core.errors import ArtefactError, RenderError, TemplateChecksError, Unsupported, UsageError
 from template_checks.core.rendering import Artefact, ContentSpan, Encoded, Piece, Rendering
 from template_checks.core.suggest import did_you_mean
-from template_checks.renderers.base import Context, Renderer, RendererOptions
+from template_checks.renderers.base import Context, OptionsType, Renderer, RendererOptions
 from template_checks.renderers.result_parsing import FunctionResult, parse_result, rendering_of_ids, rendering_of_text
 from template_checks.sources.cache import sha256_file, sha256_text
 
@@ -58,7 +58,7 @@ class PythonRenderer(Renderer):
     It returns one of: the text; a list of ids; `(ids, labels)`; a dict with `text`, `ids` (or `input_ids`),
     `labels`; or, where it tokenizes in pieces, a dict with `pieces`: texts that are tokenized each on its own and ids
     that stand between them, each perhaps in a pair with whether loss is computed on it. Messages are fresh dicts each
-    time. It may raise `template_checks.core.errors.Unsupported` for
+    time. It may raise `template_checks.Unsupported` for
     conversations it cannot express.
 
     Raises:
@@ -68,7 +68,7 @@ class PythonRenderer(Renderer):
 
     type: ClassVar[str] = "python"
     summary: ClassVar[str] = "a Python function of your own that returns text or ids"
-    Options = PythonOptions
+    Options: ClassVar[OptionsType] = PythonOptions
     labelled = "if it says so"
 
     def __init__(self, name: str, options: PythonOptions, context: Context) -> None:
@@ -80,11 +80,8 @@ class PythonRenderer(Renderer):
         self.gives_labels = options.labels
         self.features = frozenset(options.features)
         self.masks_padding = options.masks_padding
-        module, label = self._load(options.function.rpartition(":")[0])
-        self._function = self._find(module, options.function.rpartition(":")[2])
+        self._function = self._resolve(options)
         self._arguments = accepted_arguments(self._function, self._place)
-        if module.__file__ is not None and Path(module.__file__).is_file():
-            self.artefacts.append(Artefact(label, sha256_file(Path(module.__file__)), Path(module.__file__)))
         self._scaffolds: dict[Purpose, ContentLocator] = {}
 
     def render(self, conversation: Conversation, purpose: Purpose) -> Rendering:
@@ -176,6 +173,15 @@ class PythonRenderer(Renderer):
         if purpose not in self._scaffolds:
             self._scaffolds[purpose] = ContentLocator(lambda probe: self._call(probe, purpose).text or "")
         return self._scaffolds[purpose].locate(conversation, text)
+
+    def _resolve(self, options: PythonOptions) -> Callable[..., Any]:
+        """Import the function; the file that it is in is an artefact."""
+        source, _, name = options.function.rpartition(":")
+        module, label = self._load(source)
+        function = self._find(module, name)
+        if module.__file__ is not None and Path(module.__file__).is_file():
+            self.artefacts.append(Artefact(label, sha256_file(Path(module.__file__)), Path(module.__file__)))
+        return function
 
     def _load(self, source: str) -> tuple[ModuleType, str]:
         try:

@@ -82,6 +82,19 @@ def fetch_once(key: str, fetch: Callable[[Path], None], *, what: str) -> Path:
     return folder
 
 
+def write_file(path: Path, text: str, *, what: str) -> None:
+    """Write a file of the cache at once or not at all, so that no other process reads half of it.
+
+    Raises:
+        ArtefactError: the cache cannot be written.
+    """
+    with _writing(cache_folder(), what):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        incoming = path.with_name(f"{_INCOMING}{uuid.uuid4().hex}")
+        incoming.write_text(text, encoding="utf-8")
+        incoming.replace(path)
+
+
 def _is_there(folder: Path) -> bool:
     try:
         return folder.exists()

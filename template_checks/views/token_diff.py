@@ -1,4 +1,4 @@
-"""Two token sequences side by side around the place where they part, as wide as the terminal allows."""
+"""Two token sequences side by side around the position where they part, as wide as the terminal allows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 
 from template_checks.core.display import shortened
-from template_checks.record.writer import Line
+from template_checks.record.models import FindingLine
 
 _GAP = "–"
 _MORE = "…"
@@ -31,17 +31,17 @@ class Column:
         return max(cell_len(self.number), cell_len(self.expected), cell_len(self.actual))
 
 
-def strip_lines(finding: Line, width: int) -> list[str]:
+def strip_lines(finding: FindingLine, width: int) -> list[str]:
     """The strip of a finding: numbers, expected, actual, a marker line. Empty where there are no ids."""
-    if finding["actual_ids"] is None or finding["actual_range"] is None:
+    if finding.actual_ids is None or finding.actual_range is None:
         return []
-    names = [finding["expected_name"], finding["actual_name"]] if finding["expected_ids"] else [finding["actual_name"]]
+    names = [finding.expected_name, finding.actual_name] if finding.expected_ids else [finding.actual_name]
     margin = max(cell_len(name) for name in [*names, "#"]) + 3
     columns = _fitting(finding, width - 4 - margin)
     rows = [_row("#", [c.number for c in columns], columns, margin)]
-    if finding["expected_ids"]:
-        rows.append(_row(finding["expected_name"], [c.expected for c in columns], columns, margin))
-    rows.append(_row(finding["actual_name"], [c.actual for c in columns], columns, margin))
+    if finding.expected_ids:
+        rows.append(_row(finding.expected_name, [c.expected for c in columns], columns, margin))
+    rows.append(_row(finding.actual_name, [c.actual for c in columns], columns, margin))
     if not any(column.differs for column in columns):
         return [f"    {row.rstrip()}" for row in rows]
     marks = _row("", ["^" * c.width if c.differs else "" for c in columns], columns, margin)
@@ -49,11 +49,11 @@ def strip_lines(finding: Line, width: int) -> list[str]:
     return [f"    {row.rstrip()}" for row in rows]
 
 
-def verb(finding: Line) -> str:
+def verb(finding: FindingLine) -> str:
     """What happened to the marked tokens, in a word."""
-    if finding["expected_range"] is None:
+    expected, actual = finding.expected_range, finding.actual_range
+    if expected is None or actual is None:
         return "here"
-    expected, actual = finding["expected_range"], finding["actual_range"]
     if expected[0] == expected[1]:
         return "inserted"
     return "missing" if actual[0] == actual[1] else "replaced"
@@ -66,7 +66,7 @@ def _row(name: str, cells: list[str], columns: list[Column], margin: int) -> str
     return text
 
 
-def _fitting(finding: Line, room: int) -> list[Column]:
+def _fitting(finding: FindingLine, room: int) -> list[Column]:
     """Columns that fit: context gives way first, then the middle of a long difference."""
     middle = differing(finding)
     for before, after in ((2, 2), (2, 1), (1, 1), (1, 0), (0, 0)):
@@ -85,13 +85,14 @@ def _width(columns: list[Column]) -> int:
     return sum(column.width + 3 for column in columns)
 
 
-def differing(finding: Line) -> list[Column]:
+def differing(finding: FindingLine) -> list[Column]:
     """The tokens of the difference."""
-    start, end = finding["actual_range"]
+    assert finding.actual_range is not None
+    start, end = finding.actual_range
     columns = []
-    if finding["expected_range"] is None:
+    if finding.expected_range is None:
         return [Column(str(n), "", _cell(finding, "actual", n), True) for n in range(start, end)]
-    first, last = finding["expected_range"]
+    first, last = finding.expected_range
     for offset in range(max(end - start, last - first)):
         number = str(start + offset) if start + offset < end else ""
         columns.append(
@@ -105,22 +106,27 @@ def differing(finding: Line) -> list[Column]:
     return columns
 
 
-def context(finding: Line, count: int) -> list[Column]:
+def context(finding: FindingLine, count: int) -> list[Column]:
     """Columns before (negative) or after the difference."""
-    start, end = finding["actual_range"]
+    assert finding.actual_range is not None
+    start, end = finding.actual_range
+    expected_ids, actual_ids = finding.expected_ids or (), finding.actual_ids or ()
     positions = range(start + count, start) if count < 0 else range(end, end + count)
     columns = []
     for position in positions:
-        if not 0 <= position < len(finding["actual_ids"]):
+        if not 0 <= position < len(actual_ids):
             continue
         expected = ""
-        if finding["expected_range"] is not None:
-            first, last = finding["expected_range"]
+        if finding.expected_range is not None:
+            first, last = finding.expected_range
             other = first - (start - position) if count < 0 else last + (position - end)
-            expected = _cell(finding, "expected", other) if 0 <= other < len(finding["expected_ids"]) else ""
+            expected = _cell(finding, "expected", other) if 0 <= other < len(expected_ids) else ""
         columns.append(Column(str(position), expected, _cell(finding, "actual", position), False))
     return columns
 
 
-def _cell(finding: Line, side: str, position: int) -> str:
-    return f"{finding[f'{side}_ids'][position]} {shortened(finding[f'{side}_tokens'][position], _TOKEN)}"
+def _cell(finding: FindingLine, side: str, position: int) -> str:
+    expected = side == "expected"
+    ids = (finding.expected_ids if expected else finding.actual_ids) or ()
+    tokens = (finding.expected_tokens if expected else finding.actual_tokens) or ()
+    return f"{ids[position]} {shortened(tokens[position], _TOKEN)}"

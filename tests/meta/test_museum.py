@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from template_checks.cli.main import main
 from template_checks.engine import known_bugs as engine
-from template_checks.engine.known_bugs import KnownBug, evaluate, known_bugs
+from template_checks.engine.known_bugs import KnownBug, evaluate_bug, known_bugs
 from template_checks.engine.profiles import PROFILES
 
 ALL = known_bugs()
@@ -19,24 +19,24 @@ THOROUGH = (20, PROFILES["ci"].draws)
 
 
 @pytest.mark.parametrize(("seeds", "draws"), [QUICK, pytest.param(*THOROUGH, marks=pytest.mark.slow)], ids=str)
-@pytest.mark.parametrize("exhibit", [e for e in ALL if e.not_expressed is None], ids=lambda exhibit: exhibit.id)
+@pytest.mark.parametrize("bug", [e for e in ALL if e.not_expressed is None], ids=lambda bug: bug.id)
 def test_a_documented_bug_is_caught_and_its_twin_is_not(
-    exhibit: KnownBug, seeds: int, draws: int, monkeypatch: pytest.MonkeyPatch
+    bug: KnownBug, seeds: int, draws: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "_PROFILE", replace(PROFILES["ci"], draws=draws))
-    seen = evaluate(exhibit, seeds)
+    seen = evaluate_bug(bug, seeds)
     assert seen.caught == seeds
-    assert not seen.alarms
-    if exhibit.outcome == "error":
+    assert not seen.false_positives
+    if bug.outcome == "error":
         return
     assert seen.size is not None
     messages, characters = seen.size
-    assert messages <= (4 if exhibit.history else 2)
+    assert messages <= (4 if bug.history else 2)
     assert characters <= 3
 
 
 def test_at_most_eight_cannot_be_expressed() -> None:
-    assert sum(exhibit.not_expressed is not None for exhibit in ALL) <= 8
+    assert sum(bug.not_expressed is not None for bug in ALL) <= 8
 
 
 def test_the_command_prints_a_line_for_each(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,6 +135,10 @@ class WebUIRenderer(Renderer):
             spans = tuple(ContentSpan(s.message + left_out, s.start, s.end) for s in spans)
         return Rendering((Piece(text, encoded),), spans)
 
+    def after_fork(self) -> None:
+        """Leave the sandbox to the process that started it."""
+        self._sandbox.forget()
+
     def close(self) -> None:
         """End the sandbox."""
         self._sandbox.close()

@@ -133,6 +133,13 @@ class Sandbox:
             answer = self._answer_template(answer["ask"], deadline)
         return self._result(answer)
 
+    def forget(self) -> None:
+        """Leave the child to the process that started it; the next call starts another."""
+        if self._finalizer is not None:
+            self._finalizer.detach()
+        self._process, self._finalizer = None, None
+        self._buffer.clear()
+
     def close(self) -> None:
         """End the child."""
         if self._finalizer is not None:

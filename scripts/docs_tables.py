@@ -1,0 +1,155 @@
+"""The generated parts of the documents, `<!-- generated: NAME -->` … `<!-- end -->`.
+
+Tables come from the models and registries, the layout from the first line of each package.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from pathlib import Path
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from template_checks.checks.base import Check
+from template_checks.checks.registry import own_checks
+from template_checks.config.schema import Accepted, TargetConfig
+from template_checks.engine.known_bugs import known_bugs
+from template_checks.renderers.registry import own_renderer_types
+
+ROOT = Path(__file__).parent.parent
+GENERATED = re.compile(r"(^<!-- generated: (?P<name>[\w-]+) -->\n)(.*?)(^<!-- end -->$)", re.MULTILINE | re.DOTALL)
+FOLDERS = {
+    "docs": "the reference that README.md links to",
+    "fixtures": "data, no logic; `examples` and `museum` go into the wheel",
+    "tests": "tests of the suite; a file is named after what it tests",
+    "tests/meta": "tests of the tester: liars, known bugs, mutation, false alarms, documents",
+    "scripts": "keeps documents and pictures up to date, mutates templates, counts false alarms",
+    "benchmarks": "what a run costs",
+    ".ci": "`run` checks everything on a bare machine",
+}
+"""Folders beside the package."""
+
+
+def refreshed(text: str) -> str:
+    """The document with its generated parts as the code says they should be."""
+    return GENERATED.sub(lambda match: match[1] + TABLES[match["name"]]() + match[4], text)
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def checks_table() -> str:
+    """Family, name, promise and purposes of every check."""
+    return _table(
+        ("family", "check", "promise", "purposes"),
+        [
+            (check.family, f"`{check.name}`", check.promise, ", ".join(check.purposes) or "once for the target")
+            for check in own_checks().values()
+        ],
+    )
+
+
+def check_pages() -> str:
+    """Each check with its page, under a heading for each family."""
+    parts = []
+    for family, members in groupby(own_checks().values(), key=lambda check: check.family):
+        parts += [f"## Family {family}", *map(_check_page, members)]
+    return "\n" + "\n\n".join(parts) + "\n\n"
+
+
+def _check_page(check: Check) -> str:
+    purposes = ", ".join(check.purposes) or "once for the target"
+    return f"### `{check.name}`\n\n**{check.promise}**\n\n{check.page}\n\nPurposes: {purposes}."
+
+
+def known_bugs_table() -> str:
+    """Every known bug: what was wrong, where it was reported, and the check that has to fire."""
+    return _table(
+        ("bug", "kind", "what was wrong", "reported", "check"),
+        [
+            (bug.id, bug.kind, " ".join((bug.about).split()), bug.reported, f"`{bug.check}`" if bug.check else "–")
+            for bug in known_bugs()
+        ],
+    )
+
+
+def renderers_table() -> str:
+    """What each renderer type adapts, and what it gives."""
+    return _table(
+        ("type", "renders", "purposes", "labels"),
+        [
+            (
+                f"`{name}`",
+                kind.summary,
+                ", ".join(sorted(kind.purposes, reverse=True)),
+                kind.labelled,
+            )
+            for name, kind in own_renderer_types().items()
+        ],
+    )
+
+
+def renderer_options_table() -> str:
+    """Options of every renderer type."""
+    rows = []
+    for name, kind in own_renderer_types().items():
+        rows += [(f"`{name}`", *row) for row in _fields(kind.Options) if row[0] != "`type`"]
+    return _table(("type", "key", "default", "meaning"), rows)
+
+
+def model_table(model: type[BaseModel]) -> str:
+    """Keys of one model."""
+    return _table(("key", "default", "meaning"), _fields(model))
+
+
+def _fields(model: type[BaseModel]) -> list[tuple[str, ...]]:
+    return [(f"`{key}`", _default(field), field.description or "") for key, field in model.model_fields.items()]
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    return "" if value is None else f"`{json.dumps(value, ensure_ascii=False)}`"
+
+
+def packages() -> Iterator[Path]:
+    """The folders of the package, itself first."""
+    for path in sorted((ROOT / "template_checks").rglob("__init__.py")):
+        yield path.parent
+
+
+def layout() -> str:
+    """The tree with one line a package, taken from the package itself."""
+    lines = [_line(folder.relative_to(ROOT), _first_line(folder / "__init__.py")) for folder in packages()]
+    lines += [_line(Path(name), meaning) for name, meaning in FOLDERS.items()]
+    return "\n```text\n" + "\n".join(lines) + "\n```\n\n"
+
+
+def _line(folder: Path, meaning: str) -> str:
+    name = "  " * (len(folder.parts) - 1) + folder.name + "/"
+    return f"{name:<18} {meaning}"
+
+
+def _first_line(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return " ".join(docstring.split("\n\n")[0].split())
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "checks": checks_table,
+    "renderers": renderers_table,
+    "target-options": lambda: model_table(TargetConfig),
+    "renderer-options": renderer_options_table,
+    "accepted-options": lambda: model_table(Accepted),
+    "check-pages": check_pages,
+    "known-bugs": known_bugs_table,
+    "layout": layout,
+}

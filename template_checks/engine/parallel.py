@@ -1,0 +1,111 @@
+"""Shares the drawn conversations of a thorough profile among processes.
+
+The draws are cut into parts, each of which starts from what the search knew before the first one, whoever examines it;
+parts are merged in their order. So the result depends on the seed alone, and not on the number of processes.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from template_checks.checks.base import Mismatch
+from template_checks.core.errors import TemplateChecksError
+from template_checks.engine.coverage import Counts
+from template_checks.engine.tally import Tally
+
+PARTS_FROM = 1000
+"""Draws from which on they are cut into parts. Below that, starting a process costs more than it saves."""
+_PART = 250
+"""Draws of one part: about a second of work, of which a dozen make up the profile `signoff`."""
+
+
+@dataclass
+class Part:
+    """What some of the drawn conversations showed: (item, mismatch, fingerprint, conversations until then)."""
+
+    examined: int
+    tallies: dict[str, Tally]
+    findings: list[tuple[str, Mismatch, str, int]]
+    coverage: Counts
+
+
+def run_parts(
+    draws: int, jobs: int, examine: Callable[[range], Part], after_fork: Callable[[], None]
+) -> Iterator[Part]:
+    """The parts in their order, `jobs` of them at a time in processes of their own where there are several.
+
+    Args:
+        draws: how many conversations are drawn.
+        jobs: how many processes; 1 uses this one.
+        examine: examines the conversations of these numbers.
+        after_fork: called first in each new process.
+
+    Raises:
+        TemplateChecksError: a process ended without a result.
+    """
+    ranges = [range(begin, min(begin + _PART, draws)) for begin in range(0, draws, _PART)]
+    if jobs <= 1 or not hasattr(os, "fork"):
+        yield from map(examine, ranges)
+        return
+    running: list[tuple[int, BinaryIO]] = []
+    waiting = iter(ranges)
+    try:
+        for numbers in [next(waiting) for _ in range(min(jobs, len(ranges)))]:
+            running.append(_start(numbers, examine, after_fork))
+        while running:
+            child, pipe = running[0]
+            with pipe:
+                data = pipe.read()
+            os.waitpid(child, 0)
+            del running[0]
+            following = next(waiting, None)
+            if following is not None:
+                running.append(_start(following, examine, after_fork))
+            yield _result(data)
+    finally:
+        for child, pipe in running:
+            pipe.close()
+            with suppress(OSError):
+                os.kill(child, 9)
+                os.waitpid(child, 0)
+
+
+def _start(numbers: range, examine: Callable[[range], Part], after_fork: Callable[[], None]) -> tuple[int, BinaryIO]:
+    reading, writing = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads: those of the tokenizer do nothing now
+        child = os.fork()
+    if child:
+        os.close(writing)
+        return child, os.fdopen(reading, "rb")
+    code = 1
+    try:
+        os.close(reading)
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        after_fork()
+        try:
+            data = pickle.dumps(examine(numbers))
+        except Exception:
+            data = pickle.dumps(traceback.format_exc())
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(data)
+        code = 0
+    finally:
+        os._exit(code)  # no finalizer of the parent's objects runs here
+
+
+def _result(data: bytes) -> Part:
+    part = pickle.loads(data) if data else "it was killed"
+    if not isinstance(part, Part):
+        raise TemplateChecksError(f"A process of the search failed: {part}", hint="--jobs 1 uses one process")
+    return part

@@ -1,0 +1,461 @@
+"""The lines of a record as typed models; its JSON Schema, the validation of a record that is read and the table in the
+documents come from them.
+
+A record is NDJSON: a header, then findings, outcomes and coverage as they come, then defects and a footer. Every line
+has a `kind`. A record without footer belongs to a run that was cut off.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    WithJsonSchema,
+)
+
+from template_checks.checks.base import Severity
+from template_checks.checks.findings import OutcomeName
+from template_checks.core.causes import Cause
+from template_checks.core.conversation import Conversation, Purpose
+from template_checks.core.errors import UsageError
+from template_checks.engine.accepted import EntryState
+
+RECORD_VERSION: Literal[2] = 2
+"""Version of the record's format. Version 1 (template-checks 0.1.0) had no defects."""
+
+
+def _without_surrogates(value: Any) -> Any:
+    """JSON in UTF-8 cannot hold half surrogate pairs; where one stands, its escape does."""
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    return value
+
+
+def _read_conversation(value: Any) -> Conversation:
+    if isinstance(value, Conversation):
+        return value
+    try:
+        conversation = Conversation.from_list(value)
+    except UsageError as error:
+        raise ValueError(error.what) from error
+    if conversation.to_data() != value:
+        raise ValueError("it has another form than a run writes")
+    return conversation
+
+
+Text = Annotated[str, BeforeValidator(_without_surrogates)]
+Count = Annotated[int, Field(ge=0)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Fingerprint = Annotated[str, Field(pattern="^[0-9a-f]{8}$")]
+Range = tuple[Count, Count]
+ConversationData = Annotated[
+    Conversation,
+    PlainValidator(_read_conversation),
+    PlainSerializer(lambda conversation: conversation.to_data()),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "array", "items": {"type": "object", "required": ["role", "content"]}},
+                {
+                    "type": "object",
+                    "properties": {
+                        "messages": {"type": "array", "items": {"type": "object"}},
+                        "tools": {"type": "array", "items": {"type": "object"}},
+                    },
+                    "required": ["messages", "tools"],
+                },
+            ]
+        }
+    ),
+]
+"""Messages as OpenAI's interface has them, or an object with messages and tools."""
+
+
+class RecordModel(BaseModel):
+    """Base of all parts of a record: immutable; keys that this version does not know are left out."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+# Header
+
+
+class ArtefactFacts(RecordModel):
+    """A file that the run depends on. `path` is relative to the configuration where it is beside or below it."""
+
+    name: Text
+    sha256: Sha256
+    path: Text | None
+
+
+class ConfigFacts(ArtefactFacts):
+    """The configuration, and the arguments that name it on the command line."""
+
+    arguments: tuple[Text, ...]
+
+
+class GitFacts(RecordModel):
+    """The commit that was checked out, and whether files differed from it."""
+
+    commit: Text
+    changed: bool
+
+
+class StopFacts(RecordModel):
+    """One stop: who teaches it, who halts on it, or where else it is configured."""
+
+    role: Literal["taught", "served", "configured"]
+    renderer: Text | None
+    text: Text
+    id: int | None
+    source: Text
+    by_text: bool
+
+
+class RendererFacts(RecordModel):
+    """One renderer: what it is made of, and what was extracted from it."""
+
+    type: Text
+    purposes: tuple[Purpose, ...]
+    artefacts: tuple[ArtefactFacts, ...]
+    notes: tuple[Text, ...]
+    facts: dict[str, Any]
+
+
+class TargetFacts(RecordModel):
+    """One target as it was built; `broken` holds renderers that could not be set up, with the reason."""
+
+    tokenizer: Text
+    reference: Text
+    system: Text | None
+    artefacts: tuple[ArtefactFacts, ...]
+    stops: tuple[StopFacts, ...]
+    repairs: tuple[Text, ...]
+    notes: tuple[Text, ...]
+    renderers: dict[Text, RendererFacts]
+    broken: dict[Text, Text]
+
+    @property
+    def renderer_names(self) -> list[str]:
+        """Names of all renderers, the broken ones last."""
+        return [*self.renderers, *self.broken]
+
+
+class CheckFacts(RecordModel):
+    """A check as it was installed when the run was made."""
+
+    name: Text
+    family: Text
+    promise: Text
+
+
+class Header(RecordModel):
+    """What the run is made of. `command` draws the same conversations again; without `config` the targets were made in
+    code, and it is empty."""
+
+    kind: Literal["header"] = "header"
+    record: Literal[2] = RECORD_VERSION
+    versions: dict[Text, Text]
+    config: ConfigFacts | None
+    git: GitFacts | None
+    command: Text
+    selected_checks: tuple[Text, ...]
+    selected_targets: tuple[Text, ...]
+    checks: tuple[CheckFacts, ...]
+    profile: Text
+    draws: Count
+    seed: int
+    started: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    targets: dict[Text, TargetFacts]
+    failed: dict[Text, Text]
+
+    @property
+    def target_names(self) -> list[str]:
+        """Names of all targets, those that could not be built last."""
+        return [*self.targets, *self.failed]
+
+
+# Items
+
+
+class AcceptedFacts(RecordModel):
+    """An entry of the configuration that accepts a mismatch; `text` says it in a sentence."""
+
+    reason: Text
+    owner: Text | None
+    expires: Text | None
+    text: Text
+
+
+class EntryFacts(AcceptedFacts):
+    """An entry, named by the fingerprint that it accepts."""
+
+    fingerprint: Text
+
+
+class ItemLine(RecordModel):
+    """A line about one check × renderer × purpose; both are None for a check of the target."""
+
+    target: Text
+    check: Text
+    renderer: Text | None
+    purpose: Purpose | None
+
+    @property
+    def item_id(self) -> str:
+        """The item as pytest names it: `same-tokens[web_ui-generate]`."""
+        return f"{self.check}[{self.renderer}-{self.purpose}]" if self.renderer else self.check
+
+
+class FindingLine(ItemLine):
+    """One mismatch, shrunk, with everything that a view shows of it.
+
+    Ranges are token positions, end exclusive. `compared_with` is the renderer that the check compares with, where it
+    compares two. `scaffold` is the scaffold at fault, `source` the literal of an artefact that it comes from.
+    """
+
+    kind: Literal["finding"] = "finding"
+    severity: Severity
+    accepted: AcceptedFacts | None
+    expired: AcceptedFacts | None
+    fingerprint: Fingerprint
+    cause: Annotated[Text, Field(json_schema_extra={"examples": [cause.value for cause in Cause]})]
+    detail: tuple[Text, ...]
+    scaffold: Text
+    summary: Text
+    position: Text
+    source: Text | None
+    conversation: ConversationData | None
+    conversations_until_found: Count
+    compared_with: Text | None
+    expected_name: Text
+    actual_name: Text
+    expected_ids: tuple[int, ...] | None
+    actual_ids: tuple[int, ...] | None
+    expected_tokens: tuple[Text, ...] | None
+    actual_tokens: tuple[Text, ...] | None
+    expected_range: Range | None
+    actual_range: Range | None
+    same_text: bool
+    reproduce: Text | None
+
+    @property
+    def blocking(self) -> bool:
+        """Whether it decides the exit code."""
+        return self.severity == "blocking" and self.accepted is None
+
+    @property
+    def first_difference(self) -> int | None:
+        """Position of the first token to look at."""
+        return self.actual_range[0] if self.actual_range else None
+
+
+class ShownFacts(RecordModel):
+    """How many of an item's examples show a cause at a place: what the reach of a defect is counted from."""
+
+    cause: Text
+    place: Text
+    examples: Count
+
+
+class OutcomeLine(ItemLine):
+    """How one item ended.
+
+    `examples` counts the prefixes that exercised the check; `blocking`, `advisory` and `accepted` its findings; `more`
+    further mismatches with the cause and place of a finding, which were counted and not shrunk; `refused` prefixes that
+    the renderer did not express and the reference did. `rendered_nothing`: the renderer refused all of them.
+    """
+
+    kind: Literal["outcome"] = "outcome"
+    outcome: OutcomeName
+    examples: Count
+    reason: Text | None
+    findings: tuple[Fingerprint, ...]
+    blocking: Count
+    advisory: Count
+    accepted: Count
+    more: Count
+    refused: Count
+    rendered_nothing: bool
+    shown: tuple[ShownFacts, ...]
+    entries: tuple[EntryFacts, ...]
+
+
+class PrefixCounts(RecordModel):
+    """Distinct prefixes that were rendered, by purpose."""
+
+    train: Count
+    generate: Count
+
+
+class CoverageLine(RecordModel):
+    """What the conversations of one target covered."""
+
+    kind: Literal["coverage"] = "coverage"
+    target: Text
+    conversations: Count
+    prefixes: PrefixCounts
+    roles: dict[Text, Count]
+    turns: dict[Text, Count]
+    contents: dict[Text, Count]
+    scripts: dict[Text, Count]
+    features: dict[Text, Count]
+
+
+# Defects
+
+
+class Reach(RecordModel):
+    """The share of examined renderings of one purpose that show a defect."""
+
+    purpose: Purpose
+    shown: Count
+    examined: Count
+
+
+class FindingRef(RecordModel):
+    """One finding of a defect."""
+
+    check: Text
+    renderer: Text | None
+    purpose: Purpose | None
+    fingerprint: Fingerprint
+
+    @property
+    def item_id(self) -> str:
+        """The item as pytest names it."""
+        return f"{self.check}[{self.renderer}-{self.purpose}]" if self.renderer else self.check
+
+    def target_key(self, target: str) -> tuple[str, str, str]:
+        """What identifies the finding in a record: target, item, fingerprint."""
+        return target, self.item_id, self.fingerprint
+
+
+class DefectLine(RecordModel):
+    """All findings of one renderer that have one cause at one place, the most telling first; its `id` is that one's
+    fingerprint. `reach_text` says the reach in words."""
+
+    kind: Literal["defect"] = "defect"
+    id: Fingerprint
+    target: Text
+    renderer: Text | None
+    cause: Text
+    severity: Severity
+    accepted: bool
+    source: Text | None
+    summary: Text
+    reach: tuple[Reach, ...]
+    reach_text: Text
+    findings: Annotated[tuple[FindingRef, ...], Field(min_length=1)]
+
+    @property
+    def blocking(self) -> bool:
+        """Whether it decides the exit code."""
+        return self.severity == "blocking" and not self.accepted
+
+    @property
+    def standing(self) -> Literal["blocking", "advisory", "accepted"]:
+        """How much it matters, in a word."""
+        return "accepted" if self.accepted else self.severity
+
+
+# Footer
+
+
+class LedgerLine(AcceptedFacts):
+    """What became of one accepted mismatch; `where` is its entry in the configuration. `stale` ones have to go or to
+    change."""
+
+    target: Text
+    fingerprint: Text
+    check: Text | None
+    renderer: Text | None
+    state: EntryState
+    stale: bool
+    where: Text
+
+
+class NotTested(RecordModel):
+    """What kept checks from being tested, or a renderer from rendering, once for all that it kept."""
+
+    target: Text
+    outcome: Literal["error", "not-exercised", "unsupported", "refused"]
+    checks: tuple[Text, ...]
+    renderers: tuple[Text, ...]
+    reason: Text
+
+
+class SignOff(RecordModel):
+    """Whether the sign-off is granted, or why not."""
+
+    granted: bool
+    refused: tuple[Text, ...]
+
+
+class Footer(RecordModel):
+    """What the run comes to. `blocking`, `advisory` and `accepted` count defects, `counts` outcomes."""
+
+    kind: Literal["footer"] = "footer"
+    counts: dict[OutcomeName, Count]
+    findings: Count
+    blocking: Count
+    advisory: Count
+    accepted: Count
+    stale: Count
+    ledger: tuple[LedgerLine, ...]
+    not_tested: tuple[NotTested, ...]
+    interrupted: bool
+    verdict: Text
+    signoff: SignOff | None
+    exit_code: Literal[0, 1, 2, 3]
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class RenderingFacts(RecordModel):
+    """What one renderer makes of a conversation: text, ids and labels, or an `error`. No line of a record: what
+    `render --format json` prints."""
+
+    renderer: Text
+    purpose: Text
+    text: Text | None = None
+    ids: tuple[int, ...] | None = None
+    labels: tuple[int, ...] | None = None
+    tokens: tuple[Text, ...] | None = None
+    error: Text | None = None
+
+
+Line = Header | FindingLine | OutcomeLine | CoverageLine | DefectLine | Footer
+AnyLine = Annotated[Line, Field(discriminator="kind")]
+LINE: TypeAdapter[Line] = TypeAdapter(AnyLine)
+
+
+class TargetLines(RecordModel):
+    """What the search over one target wrote, and what became of its accepted mismatches."""
+
+    lines: tuple[AnyLine, ...] = ()
+    ledger: tuple[LedgerLine, ...] = ()
+    interrupted: bool = False
+
+
+def to_json(line: RecordModel) -> str:
+    """One line of the file: ASCII, so that no encoding can spoil it."""
+    return json.dumps(line.model_dump(), ensure_ascii=True)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a record's lines."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"A line of a template-checks record, version {RECORD_VERSION}",
+        "description": "The record is NDJSON: a header, then findings, outcomes and coverage as they come, then "
+        "defects and a footer. A record without footer belongs to a run that was cut off.",
+        **LINE.json_schema(mode="serialization"),
+    }
