@@ -16,8 +16,9 @@ from template_checks.core.conversation import Conversation, Purpose
 from template_checks.core.rendering import Rendering
 from template_checks.core.tokenizer import Tokenizer
 from template_checks.engine.draw import target_strings
+from template_checks.engine.plan import plan
 from template_checks.engine.profiles import Profile
-from template_checks.engine.search import Search, plan
+from template_checks.engine.search import Search, SearchOptions
 from template_checks.renderers.base import Context
 from template_checks.renderers.xtuner.renderer import XTunerOptions, XTunerRenderer
 from template_checks.seams.find import find_seams, seams_in
@@ -43,17 +44,17 @@ class Watching(Search):
     def __init__(self, target: Target, renderer: str, seed: int, draws: int, own: list[str] | None = None) -> None:
         self.found: list[Finding] = []
         items = [item for item in plan(target, get_checks(("same-tokens",))) if item.renderer == renderer]
-        super().__init__(target, items, Profile("test", draws, seed, ""), seed, None, self._keep)
+        super().__init__(target, items, SearchOptions(Profile("test", draws, seed, ""), seed), self._hear)
         self.renderer = renderer
         if own is not None:
-            self._own = own
+            self._strings = own
         self.reached: set[tuple[object, int]] = set()
 
-    def _keep(self, event: object) -> None:
+    def _hear(self, event: object) -> None:
         if isinstance(event, Finding):
             self.found.append(event)
 
-    def _fixed(self) -> Iterator[Conversation]:
+    def _known(self) -> Iterator[Conversation]:
         """One that reaches across many a header's end, so that a vocabulary of rare crossings is no empty test."""
         yield Conversation.of(("user", ""), ("assistant", "\n"))
 

@@ -79,7 +79,8 @@ def conversation_of(finding: Finding) -> Conversation:
 def ids_of(finding: Finding) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The ids at the difference: expected, actual."""
     expected, actual = finding.mismatch.expected, finding.mismatch.actual
-    assert expected is not None and actual is not None
+    assert expected is not None
+    assert actual is not None
     return expected.rendering.ids[slice(*expected.tokens)], actual.rendering.ids[slice(*actual.tokens)]
 
 
