@@ -158,9 +158,9 @@ def museum(ids: tuple[str, ...], seeds: int, form: str) -> int:
     """
     from functools import partial
 
+    from template_checks.core.ndjson import to_json
     from template_checks.engine.known_bugs import BugResult, evaluate_bug, known_bugs
     from template_checks.record.known_bugs import known_bug_line, totals_of
-    from template_checks.record.models import to_json
     from template_checks.views.console import make_console
     from template_checks.views.known_bugs import show_known_bugs
     from template_checks.views.progress import late_status

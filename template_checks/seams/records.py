@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from template_checks.config.target import Target
 from template_checks.core.errors import RenderError, Unsupported
-from template_checks.record.models import Count, RecordModel, Text, to_json
+from template_checks.core.ndjson import Count, RecordModel, Text, to_json
 from template_checks.renderers.base import Renderer
 from template_checks.seams.find import find_seams
 from template_checks.seams.merges import BoundaryMerge, Listing, find_merges

@@ -35,7 +35,7 @@ class Captured(BaseException):
         self.answer = answer
 
 
-class Record(dict[str, Any]):
+class AttributeDict(dict[str, Any]):
     """A message: a dict that also answers attributes, as pydantic models do."""
 
     def __getattr__(self, name: str) -> Any:
@@ -232,9 +232,9 @@ def safe_hasattr(value: Any, name: str) -> bool:
 
 
 def records(value: Any) -> Any:
-    """JSON values with every object a Record."""
+    """JSON values with every object a AttributeDict."""
     if isinstance(value, dict):
-        return Record((key, records(item)) for key, item in value.items())
+        return AttributeDict((key, records(item)) for key, item in value.items())
     if isinstance(value, list):
         return [records(item) for item in value]
     return value
