@@ -45,7 +45,7 @@ def _said(text: str) -> str:
 def _read_date(value: Any) -> date:
     if isinstance(value, date) and not isinstance(value, datetime):
         return value
-    raise _wrong(f"{value!r} is no date.", "a TOML date stands without quotes: expires = 2026-12-31")
+    raise _wrong(f"{value!r} is no date.", "a TOML date has no quotes: expires = 2026-12-31")
 
 
 def _read_witness(value: Any) -> Conversation:
