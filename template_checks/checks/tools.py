@@ -26,8 +26,8 @@ from template_checks.divergence.alignment import TokenRange
 def tools_verbatim(case: Case) -> CheckResult:
     """Looks for the name and every text of each tool on offer, and for the name of each tool that is called.
 
-    A text may be there as it is or as JSON writes it. A template that never reads `tools`, or escapes them for HTML, shows
-    the model other tools than the server has. What the reference leaves out too is advisory.
+    A text may be there as it is or as JSON writes it. A template that never reads `tools`, or escapes them for HTML,
+    shows the model other tools than the server has. What the reference leaves out too is advisory.
     """
     rendering, conversation = case.rendering, case.conversation
     if not rendering.has_text or not ({"tools", "tool-calls"} & conversation.features):
