@@ -6,19 +6,25 @@ Tables come from the models and registries, the layout from the first line of ea
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import re
 from collections.abc import Callable, Iterator
-from itertools import groupby
+from importlib import import_module
+from itertools import groupby, pairwise
 from pathlib import Path
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+import template_checks
 from template_checks.checks.base import Check
 from template_checks.checks.registry import own_checks
 from template_checks.config.schema import Accepted, TargetConfig
 from template_checks.engine.known_bugs import known_bugs
+from template_checks.record import models
+from template_checks.record.models import Line, schema
 from template_checks.renderers.registry import own_renderer_types
 
 ROOT = Path(__file__).parent.parent
@@ -125,6 +131,77 @@ def _default(field: FieldInfo) -> str:
     return "" if value is None else f"`{json.dumps(value, ensure_ascii=False)}`"
 
 
+# The Python API
+
+
+def api_table() -> str:
+    """Every public name with what the code says of it."""
+    return _table(("name", "meaning"), [(f"`{name}`", public_doc(name)) for name in template_checks.__all__])
+
+
+def public_doc(name: str) -> str:
+    """The first paragraph of a public name's docstring: that of the object, or the string below the assignment."""
+    value = getattr(template_checks, name)
+    if isinstance(value, type) or inspect.isfunction(value):
+        return _paragraph(inspect.getdoc(value))
+    home = template_checks._HOME.get(name)
+    module = import_module(f"template_checks.{home}") if home else template_checks
+    statements = ast.parse(inspect.getsource(module)).body
+    for statement, following in pairwise(statements):
+        assigned = isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == name
+        if assigned and isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
+            return _paragraph(str(following.value.value))
+    raise LookupError(f"{name} has no docstring")
+
+
+def _paragraph(text: str | None) -> str:
+    return " ".join((text or "").split("\n\n")[0].split())
+
+
+# The record
+
+
+def record_lines_table() -> str:
+    """The kinds of lines, with their fields."""
+    lines = [(model.model_fields["kind"].default, model) for model in get_args(Line)]
+    return _table(
+        ("kind", "fields", "what it says"),
+        [(f"`{kind}`", _record_fields(model), _paragraph_all(model)) for kind, model in lines],
+    )
+
+
+def record_parts_table() -> str:
+    """What the fields of lines are made of."""
+    names = schema()["$defs"].keys() - {model.__name__ for model in get_args(Line)}
+    parts = [getattr(models, name) for name in sorted(names) if hasattr(models, name)]
+    return _table(
+        ("part", "fields", "what it says"),
+        [(f"`{part.__name__}`", _record_fields(part), _paragraph_all(part)) for part in parts],
+    )
+
+
+def _paragraph_all(model: type[BaseModel]) -> str:
+    return " ".join((inspect.getdoc(model) or "").split())
+
+
+def _record_fields(model: type[BaseModel]) -> str:
+    properties = model.model_json_schema(mode="serialization")["properties"]
+    return ", ".join(f"`{name}` {_type(value)}".strip() for name, value in properties.items() if name != "kind")
+
+
+def _type(value: dict[str, Any]) -> str:
+    """The part that a field of a record holds, if it is one, or several of them; nothing for plain values."""
+    if "$ref" in value:
+        name = value["$ref"].rsplit("/", 1)[1]
+        return f"({name})" if hasattr(models, name) else ""
+    nested = [*value.get("anyOf", ()), value.get("items"), value.get("additionalProperties")]
+    found = [_type(item) for item in nested if isinstance(item, dict)]
+    return next(filter(None, found), "")
+
+
+# The tree
+
+
 def packages() -> Iterator[Path]:
     """The folders of the package, itself first."""
     for path in sorted((ROOT / "template_checks").rglob("__init__.py")):
@@ -144,8 +221,7 @@ def _line(folder: Path, meaning: str) -> str:
 
 
 def _first_line(path: Path) -> str:
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return " ".join(docstring.split("\n\n")[0].split())
+    return _paragraph(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))))
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -157,4 +233,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "check-pages": check_pages,
     "known-bugs": known_bugs_table,
     "layout": layout,
+    "api": api_table,
+    "record-lines": record_lines_table,
+    "record-parts": record_parts_table,
 }

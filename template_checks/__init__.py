@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+"""The version of this package."""
 
 if TYPE_CHECKING:
     from template_checks.api import Function as Function

@@ -64,6 +64,8 @@ class NotExercised:
 
 
 CheckResult = list[Mismatch] | NotExercised
+"""What a check returns: the mismatches it saw, none where it holds, or why the case does not reach it."""
+
 _HARMLESS = {Cause.TAIL, Cause.EMPTY_MESSAGE_DROPPED}
 """No prompt holds a tail, and an empty message that one side leaves out takes nothing with it but scaffold."""
 

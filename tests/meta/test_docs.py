@@ -98,7 +98,7 @@ def test_every_configuration_is_valid(block: docs_blocks.Block, tmp_path: Path) 
     path.write_text(block.body, encoding="utf-8")
     for target in load_config(path).target.values():
         for table in target.renderers.values():
-            if table["type"] in docs_tables.own_renderers():
+            if table["type"] in own_renderer_types():
                 renderer_options(table, "the documents")
 
 
