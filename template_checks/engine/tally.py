@@ -57,7 +57,7 @@ class Tally:
 
     def branch(self) -> Tally:
         """An empty tally that knows what this one has seen, for a part of the search that is merged later."""
-        return Tally(kinds=self.kinds.copy(), seen=set(self.seen))
+        return Tally(unsupported=self.unsupported, kinds=self.kinds.copy(), seen=set(self.seen))
 
     def merge(self, other: Tally) -> None:
         """Add the counts of a branch; its findings are the search's to admit."""
