@@ -6,22 +6,19 @@ Whatever a record quotes stands in code, where Markdown finds no HTML, no mentio
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
-from typing import get_args
 
-from template_checks.checks.findings import OutcomeName
-from template_checks.record.writer import Line
-from template_checks.views.console import CUT_OFF, STALE, Parts, on_one_line, printable, printed
-from template_checks.views.terminal import grouped, show_finding, sign
+from template_checks.core.display import on_one_line, printable
+from template_checks.record.models import DefectLine, FindingLine, LedgerLine, NotTested
+from template_checks.record.reader import Record
+from template_checks.views.console import CUT_OFF
+from template_checks.views.terminal import ledger_facts, sign, text_of
 
 LIMIT = 60_000
 """Of the whole text, in UTF-16 units; GitHub takes 65,536."""
 
 _BLOCK = 8_000
-"""Of one finding: a long one must not push out the others."""
+"""Of one defect: a long one must not push out the others."""
 
 _NAME, _SENTENCE = 100, 400
 _TICKS = 8
@@ -45,14 +42,13 @@ class _Section:
     after: str = ""
 
 
-def markdown(lines: Iterable[Line]) -> str:
-    """The whole record: verdict, matrix, findings worst first, accepted, not tested, reproduce."""
-    parts = Parts.of(lines)
-    sections = [_matrix(parts), _findings(parts), _accepted(parts), _not_tested(parts), _reproduce(parts)]
-    head = _head(parts)
+def markdown(record: Record) -> str:
+    """The whole record: verdict, matrix, defects worst first, accepted, not tested, reproduce."""
+    head = _head(record)
     room = LIMIT - _units(head)
+    sections = [_matrix(record), _defects(record), _accepted(record), _not_tested(record), _reproduce(record)]
     taken: dict[int, str] = {}
-    for number, most in ((4, LIMIT), (0, 16_000), (2, 8_000), (3, 8_000), (1, LIMIT)):  # findings take what is left
+    for number, most in ((4, LIMIT), (0, 16_000), (2, 8_000), (3, 8_000), (1, LIMIT)):  # defects take what is left
         taken[number] = _fitting(sections[number], min(room, most))
         room -= _units(taken[number])
     return head + "".join(taken[number] for number in sorted(taken))
@@ -111,120 +107,112 @@ def fenced(text: str, language: str = "text") -> str:
     return f"{fence}{language}\n{text}\n{fence}\n\n"
 
 
-def _head(parts: Parts) -> str:
-    footer = parts.footer
+def _head(record: Record) -> str:
+    footer = record.footer
     if footer is None:
-        seen = f"{len(parts.findings)} findings and {len(parts.outcomes)} outcomes were written until then."
+        seen = f"{len(record.findings)} findings and {len(record.outcomes)} outcomes were written until then."
         return f"## ✗ template-checks: the run was cut off\n\n{CUT_OFF} {seen}\n\n"
-    sign = "✗" if footer["exit_code"] else "✓"
-    counts = ", ".join(f"{footer['counts'][name]} {name}" for name in get_args(OutcomeName))
-    found = ", ".join(f"{footer[name]} {name}" for name in ("blocking", "advisory", "accepted"))
-    text = f"## {sign} template-checks: {prose(footer['verdict'])}\n\n"
-    text += f"Findings: {found}. Outcomes: {counts}. Took {footer['seconds']} s.\n\n"
-    signoff = footer.get("signoff")
-    if signoff:
-        reasons = "".join(f"- {prose(reason)}\n" for reason in signoff["refused"][:10])
-        text += "Sign-off: granted\n\n" if signoff["granted"] else f"Sign-off: refused\n\n{reasons}\n"
+    sign = "✗" if footer.exit_code else "✓"
+    counts = ", ".join(f"{count} {name}" for name, count in footer.counts.items())
+    found = f"{footer.blocking} blocking, {footer.advisory} advisory, {footer.accepted} accepted"
+    text = f"## {sign} template-checks: {prose(footer.verdict)}\n\n"
+    text += f"Defects: {found}. Outcomes: {counts}. Took {footer.seconds} s.\n\n"
+    if footer.signoff is not None:
+        reasons = "".join(f"- {prose(reason)}\n" for reason in footer.signoff.refused[:10])
+        text += "Sign-off: granted\n\n" if footer.signoff.granted else f"Sign-off: refused\n\n{reasons}\n"
     return text
 
 
-def _matrix(parts: Parts) -> _Section:
-    tables = [_table(target, parts) for target in dict.fromkeys(line["target"] for line in parts.outcomes)]
+def _matrix(record: Record) -> _Section:
+    tables = [_table(target, record) for target in dict.fromkeys(line.target for line in record.outcomes)]
     return _Section("", tables, "tables of targets", after=f"{_LEGEND}\n\n")
 
 
-def _table(target: str, parts: Parts) -> str:
-    outcomes = [line for line in parts.outcomes if line["target"] == target]
-    known = parts.header["targets"].get(target, {}) if parts.header else {}
-    renderers = list(dict.fromkeys([*known.get("renderers", ()), *known.get("broken", ())]))
-    renderers += [
-        name for name in dict.fromkeys(line["renderer"] for line in outcomes) if name not in [None, *renderers]
-    ]
+def _table(target: str, record: Record) -> str:
+    outcomes = [line for line in record.outcomes if line.target == target]
+    known = record.header.targets.get(target) if record.header is not None else None
+    ended = [line.renderer for line in outcomes if line.renderer is not None]
+    renderers = list(dict.fromkeys([*(known.renderer_names if known is not None else ()), *ended]))
     titles = [code(name, cell=True) for name in renderers] or ["outcome"]
     rows = [[code(target, cell=True), *titles], ["---"] * (len(titles) + 1)]
-    for check in dict.fromkeys(line["check"] for line in outcomes):
-        of_check = [line for line in outcomes if line["check"] == check]
-        if all(line["outcome"] == "unsupported" for line in of_check):
+    for check in dict.fromkeys(line.check for line in outcomes):
+        of_check = [line for line in outcomes if line.check == check]
+        if all(line.outcome == "unsupported" for line in of_check):
             continue  # said once, under what was not tested
-        cells = [" ".join(sign(line).plain for line in of_check if line["renderer"] == name) for name in renderers]
-        if of_check[0]["renderer"] is None:
+        cells = [" ".join(sign(line).plain for line in of_check if line.renderer == name) for name in renderers]
+        if of_check[0].renderer is None:
             cells[:1] = [sign(of_check[0]).plain]
         rows.append([code(check, cell=True), *cells])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows) + "\n"
 
 
-def _findings(parts: Parts) -> _Section:
-    groups = grouped([line for line in parts.findings if line["accepted"] is None])
-    several = len(parts.targets) > 1
-    return _Section("Findings", [_finding(group, name_target=several) for group in groups], "groups of findings")
+def _defects(record: Record) -> _Section:
+    several = len(record.targets) > 1
+    blocks = [_defect(defect, record, name_target=several) for defect in record.defects if not defect.accepted]
+    return _Section("Defects", blocks, "defects")
 
 
-def _finding(group: list[Line], *, name_target: bool) -> str:
-    first = group[0]
-    names = [first["target"] if name_target or not first["renderer"] else None, first["renderer"]]
+def _defect(defect: DefectLine, record: Record, *, name_target: bool) -> str:
+    names = [defect.target if name_target or not defect.renderer else None, defect.renderer]
     owner = " ".join(code(name) for name in names if name)
-    sign = "✗" if first["severity"] == "blocking" else "· advisory,"
-    counts = f"{len(group)} finding{'' if len(group) == 1 else 's'}"
-    return f"#### {sign} {owner}: {prose(first['cause'])} ({counts})\n\n" + fenced(
-        printed(lambda console: show_finding(group, console))
-    )
+    sign = "✗" if defect.blocking else "· advisory,"
+    title = f"#### {sign} {owner}: {prose(defect.cause)} ({prose(defect.reach_text)})\n\n"
+    return title + fenced(text_of(defect, record.findings_of(defect)))
 
 
-def _accepted(parts: Parts) -> _Section:
+def _accepted(record: Record) -> _Section:
     """By the ledger; where the run was cut off and there is none, by the findings. Entries that must go come first."""
-    if parts.footer is None:
-        texts = {line["fingerprint"]: (line, line["accepted"]["text"]) for line in parts.findings if line["accepted"]}
-        blocks = [f"- {_named(line, parts)}: {prose(text)}\n" for line, text in texts.values()]
-        return _Section("Accepted on purpose", blocks, "entries")
-    entries = [entry for entry in parts.ledger if entry["state"] not in {"unselected", "expired"}]
-    entries.sort(key=lambda entry: entry["state"] not in STALE)
-    return _Section("Accepted on purpose", [_entry(entry, parts) for entry in entries], "entries")
+    if record.footer is None:
+        blocks = {
+            line.fingerprint: f"- {_named(line, record)}: {prose(line.accepted.text)}\n"
+            for line in record.findings
+            if line.accepted is not None
+        }
+        return _Section("Accepted on purpose", list(blocks.values()), "entries")
+    entries = [entry for entry in record.ledger if entry.state not in {"unselected", "expired"}]
+    entries.sort(key=lambda entry: not entry.stale)
+    return _Section("Accepted on purpose", [_entry(entry, record) for entry in entries], "entries")
 
 
-def _entry(entry: Line, parts: Parts) -> str:
-    keys = () if entry["state"] == "accepted" else ("where", "reason", "owner", "expires")
-    facts = [prose(entry["text"]), *(f"{key} {prose(entry[key])}" for key in keys if entry[key] is not None)]
-    return f"- {'✗ ' if entry['state'] in STALE else ''}{_named(entry, parts)}: {'; '.join(facts)}\n"
+def _entry(entry: LedgerLine, record: Record) -> str:
+    facts = [prose(entry.text), *(f"{key} {prose(value)}" for key, value in ledger_facts(entry))]
+    return f"- {'✗ ' if entry.stale else ''}{_named(entry, record)}: {'; '.join(facts)}\n"
 
 
-def _named(line: Line, parts: Parts) -> str:
-    target = line["target"] if len(parts.targets) > 1 else None
-    return " ".join(code(name) for name in (target, line["check"], line["renderer"], line["fingerprint"]) if name)
+def _named(line: LedgerLine | FindingLine, record: Record) -> str:
+    target = line.target if len(record.targets) > 1 else None
+    return " ".join(code(name) for name in (target, line.check, line.renderer, line.fingerprint) if name)
 
 
-def _not_tested(parts: Parts) -> _Section:
+def _not_tested(record: Record) -> _Section:
     """What broke, what nothing reached and what is unsupported, each reason once; contents that were never drawn."""
-    blocks = [f"- error: {code(name)} could not be built: {prose(reason)}\n" for name, reason in parts.failed.items()]
-    for outcome in ("error", "not-exercised", "unsupported"):
-        lines = [line for line in parts.outcomes if line["outcome"] == outcome]
-        lines.sort(key=lambda line: (line["target"], line["reason"] or ""))
-        for (target, reason), alike in groupby(lines, key=lambda line: (line["target"], line["reason"] or "no reason")):
-            blocks.append(_note(outcome, target if len(parts.targets) > 1 else None, reason, list(alike)))
-    for line in parts.coverage:
-        never = [name for name, count in line["contents"].items() if not count]
+    several = len(record.targets) > 1
+    failed = record.header.failed.items() if record.header is not None else ()
+    blocks = [f"- error: {code(name)} could not be built: {prose(reason)}\n" for name, reason in failed]
+    blocks += [_note(note, name_target=several) for note in record.not_tested]
+    for line in record.coverage:
+        never = [name for name, count in line.contents.items() if not count]
         if never:
-            where = f" for {code(line['target'])}" if len(parts.targets) > 1 else ""
+            where = f" for {code(line.target)}" if several else ""
             blocks.append(f"- no content{where} had: {', '.join(map(prose, never))}\n")
     return _Section("Not tested", blocks, "notes")
 
 
-def _note(outcome: str, target: str | None, reason: str, lines: list[Line]) -> str:
-    checks = ", ".join(code(check) for check in dict.fromkeys(line["check"] for line in lines))
-    renderers = ", ".join(code(name) for name in dict.fromkeys(line["renderer"] for line in lines) if name)
-    where = f" ({renderers})" if renderers else ""
-    return f"- {outcome}: {f'{code(target)}: ' if target else ''}{checks}{where}: {prose(reason)}\n"
+def _note(note: NotTested, *, name_target: bool) -> str:
+    target = f"{code(note.target)}: " if name_target else ""
+    checks = ", ".join(map(code, note.checks))
+    where = f" ({', '.join(map(code, note.renderers))})" if note.renderers else ""
+    return f"- {note.outcome}: {target}{checks}{where}: {prose(note.reason)}\n"
 
 
-def _reproduce(parts: Parts) -> _Section:
-    if parts.header is None:
+def _reproduce(record: Record) -> _Section:
+    header = record.header
+    if header is None:
         return _Section("Reproduce", [], "commands")
-    header = parts.header
-    config = header.get("config", {"arguments": [], "name": ""})
-    words = list(config["arguments"]) if config["arguments"][:1] == ["--example"] else [config["name"]]
-    for option, values in (("--target", header.get("selected_targets", ())), ("--check", header.get("checks", ()))):
-        words += [word for value in values for word in (option, value)]
-    words = ["template-checks", "run", *filter(None, words), "--profile", header["profile"], "--seed", header["seed"]]
-    made_with = ", ".join(f"{name} {version}" for name, version in header["versions"].items())
-    text = f"In the folder of the configuration, with {code(made_with, _SENTENCE)}:\n\n"
+    made_with = code(", ".join(f"{name} {version}" for name, version in header.versions.items()), _SENTENCE)
+    if header.command:
+        text = f"In the folder of the configuration, with {made_with}:\n\n{fenced(header.command, 'sh')}"
+    else:
+        text = f"The targets were made in code, with {made_with}: no command repeats this run.\n\n"
     then = "After that, `template-checks replay ID` shows a finding again.\n\n"
-    return _Section("Reproduce", [text + fenced(shlex.join(map(str, words)), "sh") + then], "commands")
+    return _Section("Reproduce", [text + then], "commands")

@@ -1,113 +1,88 @@
-"""Which check ended how for which renderer, and what was not tested and why."""
+"""Which check ended how for which renderer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from template_checks.checks.registry import all_checks
-from template_checks.record.writer import Line
-
-SIGNS = {"pass": "✓", "mismatch": "✗", "accepted": "a", "error": "!", "unsupported": "u", "not-exercised": "?"}
-"""Of each outcome; it always stands beside its word."""
-
-_UNTESTED = ("error", "not-exercised", "unsupported")
-
-Key = tuple[str, str, Any, Any, str]
-"""Of a finding: target, check, renderer, purpose, fingerprint."""
+from template_checks.record.models import CheckFacts, OutcomeLine
+from template_checks.record.reader import Record
+from template_checks.views.html.findings import FindingKey
+from template_checks.views.terminal import SIGNS
 
 
 @dataclass(frozen=True)
-class Ending:
+class OutcomeView:
     """How one item ended, and the numbers of its findings in this report."""
 
-    line: Line
-    sign: str
+    outcome: OutcomeLine
     counts: str
     findings: tuple[str, ...]
 
+    @property
+    def sign(self) -> str:
+        """Sign of the outcome, as on a terminal."""
+        return SIGNS[self.outcome.outcome][0]
+
 
 @dataclass(frozen=True)
-class Row:
+class CheckRow:
     """One check of one target. `cells` has a list for each renderer; `once` is set for a check of the target."""
 
     check: str
     promise: str
-    cells: tuple[tuple[Ending, ...], ...]
-    once: Ending | None
-
-
-@dataclass(frozen=True)
-class Note:
-    """What kept checks from being tested, once for all that it kept."""
-
-    outcome: str
-    sign: str
-    checks: str
-    renderers: str
-    reason: str
+    cells: tuple[tuple[OutcomeView, ...], ...]
+    once: OutcomeView | None
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """Outcomes of one target: rows by family, in the order of `template-checks checks`."""
+    """Outcomes of one target: rows by family, in the order of the record's header."""
 
     target: str
+    reference: str | None
     renderers: tuple[str, ...]
-    families: tuple[tuple[str, tuple[Row, ...]], ...]
-    notes: tuple[Note, ...]
+    families: tuple[tuple[str, tuple[CheckRow, ...]], ...]
 
 
-def matrix_of(target: str, header: Line | None, outcomes: list[Line], numbers: Mapping[Key, str]) -> Matrix:
+def matrix_of(target: str, record: Record, numbers: Mapping[FindingKey, str]) -> Matrix:
     """What became of one target.
 
     Args:
         target: its name.
-        header: of the record, if it has one.
-        outcomes: all outcome lines of this target.
+        record: the record.
         numbers: the number of each finding in the report.
     """
-    known = header["targets"].get(target, {}) if header else {}
-    named = [*known.get("renderers", ()), *known.get("broken", ())]
-    renderers = tuple(dict.fromkeys([*named, *(line["renderer"] for line in outcomes if line["renderer"])]))
-    checks = all_checks()
-    ordered = [name for name in checks if any(line["check"] == name for line in outcomes)]
-    ordered += [name for name in dict.fromkeys(line["check"] for line in outcomes) if name not in checks]
-    families: dict[str, list[Row]] = {}
-    for name in ordered:
-        family, promise = (checks[name].family, checks[name].promise) if name in checks else ("other", "")
-        endings = [_ending(line, numbers) for line in outcomes if line["check"] == name]
-        families.setdefault(family, []).append(_row(name, promise, renderers, endings))
+    known = record.header.targets.get(target) if record.header is not None else None
+    outcomes = [line for line in record.outcomes if line.target == target]
+    ended = [line.renderer for line in outcomes if line.renderer is not None]
+    renderers = tuple(dict.fromkeys([*(known.renderer_names if known is not None else ()), *ended]))
+    families: dict[str, list[CheckRow]] = {}
+    for check in _checks(record, outcomes):
+        views = [_outcome_view(line, numbers) for line in outcomes if line.check == check.name]
+        families.setdefault(check.family, []).append(_row(check, renderers, views))
     rows = tuple((family, tuple(rows)) for family, rows in families.items())
-    return Matrix(target, renderers, rows, tuple(_notes(outcomes)))
+    return Matrix(target, known.reference if known is not None else None, renderers, rows)
 
 
-def _row(name: str, promise: str, renderers: tuple[str, ...], endings: list[Ending]) -> Row:
-    once = next((ending for ending in endings if ending.line["renderer"] is None), None)
-    cells = [tuple(e for e in endings if e.line["renderer"] == renderer) for renderer in renderers]
-    return Row(name, promise, tuple(cells), once)
+def _checks(record: Record, outcomes: list[OutcomeLine]) -> Iterator[CheckFacts]:
+    """The checks that ended, as the header describes them, in its order; those it does not know last."""
+    ended = dict.fromkeys(line.check for line in outcomes)
+    known = record.header.checks if record.header is not None else ()
+    yield from (check for check in known if check.name in ended)
+    names = {check.name for check in known}
+    yield from (CheckFacts(name=name, family="other", promise="") for name in ended if name not in names)
 
 
-def _ending(line: Line, numbers: Mapping[Key, str]) -> Ending:
-    keys = [(line["target"], line["check"], line["renderer"], line["purpose"], mark) for mark in line["findings"]]
-    sign = SIGNS[line["outcome"]]
-    advisory = len(line["findings"]) - line["blocking"] - line["accepted"]
-    counts = [(line["blocking"], "blocking"), (advisory, "advisory"), (line["accepted"], "accepted")]
-    words = [f"{count} {word}" for count, word in counts if count > 0]
-    words += [f"{line['more']} more like them"] if line["more"] else []
-    return Ending(line, sign, ", ".join(words), tuple(numbers[key] for key in keys if key in numbers))
+def _row(check: CheckFacts, renderers: tuple[str, ...], views: list[OutcomeView]) -> CheckRow:
+    once = next((view for view in views if view.outcome.renderer is None), None)
+    cells = [tuple(view for view in views if view.outcome.renderer == renderer) for renderer in renderers]
+    return CheckRow(check.name, check.promise, tuple(cells), once)
 
 
-def _notes(outcomes: list[Line]) -> list[Note]:
-    notes = []
-    for outcome in _UNTESTED:
-        reasons: dict[str, list[Line]] = {}
-        for line in outcomes:
-            if line["outcome"] == outcome:
-                reasons.setdefault(line["reason"] or "no reason given", []).append(line)
-        for reason, lines in reasons.items():
-            checks = ", ".join(dict.fromkeys(line["check"] for line in lines))
-            renderers = ", ".join(dict.fromkeys(line["renderer"] for line in lines if line["renderer"]))
-            notes.append(Note(outcome, SIGNS[outcome], checks, renderers, reason))
-    return notes
+def _outcome_view(line: OutcomeLine, numbers: Mapping[FindingKey, str]) -> OutcomeView:
+    keys = [(line.target, line.item_id, fingerprint) for fingerprint in line.findings]
+    counts = ((line.blocking, "blocking"), (line.advisory, "advisory"), (line.accepted, "accepted"))
+    words = [f"{count} {word}" for count, word in counts if count]
+    words += [f"{line.more} more like them"] if line.more else []
+    return OutcomeView(line, ", ".join(words), tuple(numbers[key] for key in keys if key in numbers))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import shlex
-from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -13,34 +12,30 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from template_checks.record.writer import Line
-from template_checks.views.html.cards import groups_of
-from template_checks.views.html.matrix import SIGNS, matrix_of
-from template_checks.views.html.tables import counts_of, entries_of, stops_of
+from template_checks.checks.findings import OutcomeName
+from template_checks.record.reader import Record
+from template_checks.record.summary import OUTCOMES
+from template_checks.views.html.findings import defect_views, numbers_of
+from template_checks.views.html.matrix import matrix_of
+from template_checks.views.html.tables import counts_of, ledger_rows, stops_of
 from template_checks.views.html.texts import plain
+from template_checks.views.terminal import SIGNS
 
 _MEANINGS = {
     0: "every check held, or its mismatches are accepted or advisory",
-    1: "a blocking mismatch",
+    1: "a blocking defect",
     2: "wrong usage or configuration, or an accepted mismatch that is fixed or was never there",
     3: "something could not run, so nothing is proved",
 }
 """Of exit codes, as README.md has them."""
 
 
-def render_html(lines: Iterable[Line]) -> str:
+def render_html(record: Record) -> str:
     """The report of a record. A record without footer is said to be cut off."""
-    record = list(lines)
-    header = next((line for line in record if line["kind"] == "header"), None)
-    footer = next((line for line in record if line["kind"] == "footer"), None)
-    outcomes = [line for line in record if line["kind"] == "outcome"]
-    targets: Line = header["targets"] if header else {}
-    stops = {name: {stop["id"] for stop in target.get("stops", ())} - {None} for name, target in targets.items()}
-    groups, numbers = groups_of([line for line in record if line["kind"] == "finding"], stops)
-    by_target: dict[str, list[Line]] = {name: [] for name in targets}
-    for line in outcomes:
-        by_target.setdefault(line["target"], []).append(line)
     style, script = _asset("report.css"), _asset("report.js")
+    defects = list(defect_views(record))
+    numbers = numbers_of(defects)
+    targets = record.header.targets if record.header is not None else {}
     return (
         _environment()
         .get_template("page.html")
@@ -48,39 +43,27 @@ def render_html(lines: Iterable[Line]) -> str:
             style=style,
             script=script,
             policy=_policy(style, script),
-            header=header,
-            footer=footer,
-            meaning=_MEANINGS.get(footer["exit_code"], "") if footer else "",
-            counts=_counts(footer, outcomes),
-            signs=SIGNS,
-            names=list(by_target),
-            groups=[group for group in groups if group.first.line["accepted"] is None],
-            accepted=[group for group in groups if group.first.line["accepted"] is not None],
-            matrices=[matrix_of(name, header, lines, numbers) for name, lines in by_target.items()],
-            entries=entries_of(footer, outcomes, {(key[0], key[4]): number for key, number in numbers.items()}),
+            header=record.header,
+            footer=record.footer,
+            meaning=_MEANINGS[record.footer.exit_code] if record.footer is not None else "",
+            counts=_counts(record),
+            signs={name: sign for name, (sign, _) in SIGNS.items()},
+            names=record.targets,
+            defects=defects,
+            matrices=[matrix_of(name, record, numbers) for name in record.targets],
+            entries=ledger_rows(record, numbers),
             stops={name: found for name, target in targets.items() if (found := stops_of(target))},
-            coverage=[(line, list(counts_of(line))) for line in record if line["kind"] == "coverage"],
-            command=_command(header) if header else None,
+            coverage=[(line, list(counts_of(line))) for line in record.coverage],
+            not_tested=record.not_tested,
         )
     )
 
 
-def _counts(footer: Line | None, outcomes: list[Line]) -> dict[str, int]:
+def _counts(record: Record) -> Mapping[OutcomeName, int]:
     """Outcomes as the footer counts them; without one, those that are there."""
-    if footer:
-        return {name: footer["counts"].get(name, 0) for name in SIGNS}
-    return {name: sum(line["outcome"] == name for line in outcomes) for name in SIGNS}
-
-
-def _command(header: Line) -> str:
-    """The command that draws the same conversations again."""
-    words = ["template-checks", "run", *header.get("config", {}).get("arguments", ())]
-    words += ["--profile", header["profile"], "--seed", str(header["seed"])]
-    for target in header.get("selected_targets", ()):
-        words += ["--target", target]
-    for check in header.get("checks", ()):
-        words += ["--check", check]
-    return shlex.join(words)
+    if record.footer is not None:
+        return record.footer.counts
+    return {name: sum(line.outcome == name for line in record.outcomes) for name in OUTCOMES}
 
 
 def _policy(style: Markup, script: Markup) -> str:

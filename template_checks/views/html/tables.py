@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from template_checks.record.writer import Line
+from template_checks.record.models import AcceptedFacts, CoverageLine, TargetFacts
+from template_checks.record.reader import Record
+from template_checks.views.html.findings import FindingKey
 
-_TITLES = {
-    "prefixes": "Rendered prefixes",
-    "roles": "Messages by role",
-    "turns": "User messages per conversation",
-    "contents": "Kinds of contents",
-    "scripts": "Scripts",
-    "features": "Beyond roles and text",
-}
 _ROWS = 60
 """Rows of one table; more are counted."""
 
-_STATES = {"accepted": "a", "unexamined": "?", "unselected": "?"}
-"""Signs of the states of an entry that may stay; the others have to go or to change."""
+_STATE_SIGNS = {"accepted": "a", "unexamined": "?", "unselected": "?"}
+"""Signs of the states of an entry that may stay."""
 
 
 @dataclass
-class Stop:
+class StopRow:
     """One stop of a target: who teaches it, who halts on it, and where else it is configured."""
 
     text: str
@@ -34,52 +28,82 @@ class Stop:
     configured: list[str] = field(default_factory=list)
 
 
-def stops_of(target: Line) -> list[Stop]:
-    """The stops of a target, each once; none where the record does not hold them."""
-    found: dict[tuple[str, int | None, bool], Stop] = {}
-    for line in target.get("stops", ()):
-        key = (line["text"], line["id"], line["by_text"])
-        stop = found.setdefault(key, Stop(*key))
-        where = f"{line['renderer']}: {line['source']}" if line.get("renderer") else line["source"]
-        {"taught": stop.taught, "served": stop.served}.get(line["role"], stop.configured).append(where)
+def stops_of(target: TargetFacts) -> list[StopRow]:
+    """The stops of a target, each once."""
+    found: dict[tuple[str, int | None, bool], StopRow] = {}
+    for stop in target.stops:
+        key = (stop.text, stop.id, stop.by_text)
+        row = found.setdefault(key, StopRow(*key))
+        places = {"taught": row.taught, "served": row.served, "configured": row.configured}[stop.role]
+        places.append(f"{stop.renderer}: {stop.source}" if stop.renderer else stop.source)
     return list(found.values())
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One accepted mismatch as the record tells it: from the ledger, or from the outcome that it accepted."""
+class LedgerRow:
+    """One accepted mismatch: from the ledger or, where the run was cut off, from the outcome that it accepted."""
 
-    line: Line
-    sign: str
-    stays: bool
+    target: str
+    check: str | None
+    renderer: str | None
+    fingerprint: str
+    state: str
+    where: str | None
+    entry: AcceptedFacts
     finding: str | None
 
+    @property
+    def sign(self) -> str:
+        """Sign of the state."""
+        return _STATE_SIGNS.get(self.state, "✗")
 
-def entries_of(footer: Line | None, outcomes: list[Line], numbers: dict[tuple[str, str], str]) -> list[Entry]:
+    @property
+    def stays(self) -> bool:
+        """Whether nothing has to be done about it."""
+        return self.state in _STATE_SIGNS
+
+
+def ledger_rows(record: Record, numbers: Mapping[FindingKey, str]) -> list[LedgerRow]:
     """All entries; those that have to go or to change first.
 
     Args:
-        footer: of the record, whose ledger says what became of each entry.
-        outcomes: they name the entries too, also in a record that was cut off.
-        numbers: of findings, by target and fingerprint.
+        record: the record.
+        numbers: the number of each finding in the report.
     """
-    lines = [*(footer["ledger"] if footer else ())]
-    known = {(line["target"], line["fingerprint"]) for line in lines}
-    for outcome in outcomes:
-        for entry in outcome["entries"]:
-            if (outcome["target"], entry["fingerprint"]) not in known:
-                known.add((outcome["target"], entry["fingerprint"]))
-                place = {key: outcome[key] for key in ("target", "check", "renderer")}
-                lines.append({**place, "state": "accepted", "where": None, **entry})
-    entries = []
-    for line in lines:
-        number = numbers.get((line["target"], line["fingerprint"]))
-        entries.append(Entry(line, _STATES.get(line["state"], "✗"), line["state"] in _STATES, number))
-    return sorted(entries, key=lambda entry: entry.stays)
+    by_fingerprint: dict[tuple[str, str], str] = {}
+    for (target, _, fingerprint), number in numbers.items():
+        by_fingerprint.setdefault((target, fingerprint), number)
+    rows = _of_ledger(record, by_fingerprint) if record.footer is not None else _of_outcomes(record, by_fingerprint)
+    return sorted(rows, key=lambda row: row.stays)
+
+
+def _of_ledger(record: Record, numbers: Mapping[tuple[str, str], str]) -> Iterator[LedgerRow]:
+    for line in record.ledger:
+        number = numbers.get((line.target, line.fingerprint))
+        yield LedgerRow(line.target, line.check, line.renderer, line.fingerprint, line.state, line.where, line, number)
+
+
+def _of_outcomes(record: Record, numbers: Mapping[tuple[str, str], str]) -> Iterator[LedgerRow]:
+    known = set()
+    for line in record.outcomes:
+        for entry in line.entries:
+            key = (line.target, entry.fingerprint)
+            if key not in known:
+                known.add(key)
+                yield LedgerRow(
+                    line.target,
+                    line.check,
+                    line.renderer,
+                    entry.fingerprint,
+                    "accepted",
+                    None,
+                    entry,
+                    numbers.get(key),
+                )
 
 
 @dataclass(frozen=True)
-class Counts:
+class CountTable:
     """One table of counts, what there was most of first; `more` counts the rows left out."""
 
     title: str
@@ -87,9 +111,17 @@ class Counts:
     more: int
 
 
-def counts_of(coverage: Line) -> Iterator[Counts]:
+def counts_of(coverage: CoverageLine) -> Iterator[CountTable]:
     """The tables of one coverage line."""
-    for key, title in _TITLES.items():
-        rows = [(str(name), int(count)) for name, count in coverage.get(key, {}).items()]
+    prefixes = {"train": coverage.prefixes.train, "generate": coverage.prefixes.generate}
+    for title, counts in (
+        ("Rendered prefixes", prefixes),
+        ("Messages by role", coverage.roles),
+        ("User messages per conversation", coverage.turns),
+        ("Kinds of contents", coverage.contents),
+        ("Scripts", coverage.scripts),
+        ("Beyond roles and text", coverage.features),
+    ):
+        rows = tuple(counts.items())
         if rows:
-            yield Counts(title, tuple(rows[:_ROWS]), max(0, len(rows) - _ROWS))
+            yield CountTable(title, rows[:_ROWS], max(0, len(rows) - _ROWS))
