@@ -19,8 +19,8 @@ from template_checks.config.target import Target, build_target
 from template_checks.core.conversation import Conversation
 from template_checks.core.errors import RenderError, Unsupported
 from template_checks.engine.draw import draw, target_strings
-from template_checks.engine.profiles import Profile
 from template_checks.engine.plan import plan
+from template_checks.engine.profiles import Profile
 from template_checks.engine.search import Search, SearchOptions
 from template_checks.renderers.tokenizer import TokenizerRenderer
 

@@ -26,8 +26,8 @@ from template_checks.config.schema import TargetConfig
 from template_checks.config.target import build_target, opened
 from template_checks.core.errors import ArtefactError
 from template_checks.engine.draw import fixed, target_strings
-from template_checks.engine.profiles import Profile
 from template_checks.engine.plan import plan
+from template_checks.engine.profiles import Profile
 from template_checks.engine.search import Search, SearchOptions
 
 ROOT = Path(__file__).parent.parent

@@ -42,8 +42,8 @@ from template_checks.config.schema import TargetConfig
 from template_checks.config.target import Target, build_target
 from template_checks.core.conversation import Conversation
 from template_checks.engine.draw import draw, fixed, target_strings
-from template_checks.engine.profiles import PROFILES
 from template_checks.engine.plan import plan
+from template_checks.engine.profiles import PROFILES
 from template_checks.engine.search import Search, SearchOptions
 
 ROOT = Path(__file__).parent.parent

@@ -14,8 +14,8 @@ from template_checks.core.content_spans import ContentLocator
 from template_checks.core.conversation import Conversation, Purpose
 from template_checks.core.rendering import ContentSpan, Encoded, Piece, Rendering, Stop
 from template_checks.core.tokenizer import Tokenizer
-from template_checks.engine.profiles import Profile
 from template_checks.engine.plan import plan
+from template_checks.engine.profiles import Profile
 from template_checks.engine.search import Search, SearchOptions
 from template_checks.renderers.base import Context, Renderer, RendererOptions, Served
 from template_checks.sources.loading import load_tokenizer

@@ -22,8 +22,8 @@ from template_checks.core.errors import UsageError
 from template_checks.engine import profiles
 from template_checks.engine.accepted import LedgerResult
 from template_checks.engine.database import FOLDER
-from template_checks.engine.profiles import Profile
 from template_checks.engine.plan import plan
+from template_checks.engine.profiles import Profile
 from template_checks.engine.search import Search, SearchOptions
 from template_checks.views.terminal import grouped
 from tests.systems import EXAMPLES, TextRenderer, chatml, make_target

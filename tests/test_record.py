@@ -28,9 +28,9 @@ from template_checks.config.schema import load_config
 from template_checks.config.target import Target, build_target, opened
 from template_checks.core.conversation import Conversation
 from template_checks.engine import profiles
-from template_checks.engine.profiles import PROFILES, Profile
 from template_checks.engine.plan import plan
-from template_checks.engine.search import Search, SearchOptions
+from template_checks.engine.profiles import PROFILES, Profile
+from template_checks.engine.search import Search
 
 Line = dict[str, Any]
 EXAMPLE = example_config("internlm2")

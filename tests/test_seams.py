@@ -30,9 +30,9 @@ from template_checks.core.conversation import Conversation, Purpose
 from template_checks.core.errors import ArtefactError, Unsupported
 from template_checks.core.rendering import ContentSpan, Encoded, Piece, Rendering
 from template_checks.core.tokenizer import Tokenizer
-from template_checks.engine.profiles import Profile
 from template_checks.engine.plan import plan
-from template_checks.engine.search import Search, SearchOptions
+from template_checks.engine.profiles import Profile
+from template_checks.engine.search import Search
 from template_checks.renderers.base import Context, Renderer, RendererOptions
 from template_checks.renderers.xtuner.renderer import XTunerOptions, XTunerRenderer
 from template_checks.seams.find import Seam, find_seams, seams_in

@@ -20,8 +20,8 @@ from template_checks.config.schema import load_config
 from template_checks.config.target import Target, build_target, opened
 from template_checks.core.causes import Cause
 from template_checks.core.conversation import Conversation
-from template_checks.engine.profiles import PROFILES
 from template_checks.engine.plan import plan
+from template_checks.engine.profiles import PROFILES
 from template_checks.engine.search import Search, SearchOptions
 from tests.systems import ROOT
 
