@@ -108,7 +108,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         said = (
             f"record written to {state.options.record}"
             if state.recorded
-            else f"no record: no {FILE_NAME} was collected"
+            else f"no record: no {FILE_NAME} could be collected"
         )
         terminalreporter.write_line(f"template-checks: {said}")
 
