@@ -69,12 +69,17 @@ def _check_page(check: Check) -> str:
     return f"### `{check.name}`\n\n**{check.promise}**\n\n{check.page}\n\nPurposes: {purposes}."
 
 
+def _prose(text: str) -> str:
+    """On one line, with `<s>` as text and not as a mark of HTML."""
+    return " ".join(text.split()).replace("<", "&lt;")
+
+
 def known_bugs_table() -> str:
     """Every known bug: what was wrong, where it was reported, and the check that has to fire."""
     return _table(
         ("bug", "kind", "what was wrong", "reported", "check"),
         [
-            (bug.id, bug.kind, " ".join((bug.about).split()), bug.reported, f"`{bug.check}`" if bug.check else "–")
+            (bug.id, bug.kind, _prose(bug.about), _prose(bug.reported), f"`{bug.check}`" if bug.check else "–")
             for bug in known_bugs()
         ],
     )

@@ -15,7 +15,7 @@ COMMANDS = ("template-checks", "pytest")
 class Environment:
     """A fresh environment in `folder` that sees the packages of the running one.
 
-    `pip install` needs no network in it: what is to be built is built with the hatchling of the running environment.
+    `pip install` and `pip wheel` need no network in it: they build with the hatchling of the running environment.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -31,14 +31,12 @@ class Environment:
             if entry.name in COMMANDS:
                 call = f"import sys\nfrom {entry.module} import {entry.attr}\nsys.exit({entry.attr}())\n"
                 self._write(entry.name, f"#!{self.python}\n{call}")
-        self._write("pip", f'#!/bin/sh\nexec "{self.python}" -m pip "$@"\n')
+        self._write("pip", f'#!/bin/sh\nexec "{self.python}" -m pip "$@" --no-build-isolation --no-index\n')
 
     def variables(self) -> dict[str, str]:
         """Variables in which commands of this environment run."""
         return {
             "PATH": f"{self.bin}{os.pathsep}{os.environ.get('PATH', '')}",
-            "PIP_NO_BUILD_ISOLATION": "0",  # pip reads it as the value of build_isolation
-            "PIP_NO_INDEX": "1",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PIP_ROOT_USER_ACTION": "ignore",
         }

@@ -305,8 +305,8 @@ def hunt(mutant: Mutant) -> str | None:
     names = set()
     for (check, purpose, renderer), outcome in outcomes.items():
         original = outcomes.get((check, purpose, ORIGINAL))
-        if renderer == MUTANT and (original is None or original.outcome != outcome.outcome):
-            names.add(outcome.outcome)
+        if renderer == MUTANT and (original is None or original.name != outcome.name):
+            names.add(outcome.name)
         if renderer == MUTANT and outcome.refused:  # said beside a pass
             names.add("refused")
     return next((name for name in ("error", "unsupported", "refused") if name in names), None)

@@ -10,20 +10,10 @@ from typing import Any, TypeVar
 from template_checks.config.examples import example_config
 from template_checks.config.schema import load_config
 from template_checks.core.conversation import Conversation
+from template_checks.core.ndjson import RecordModel, to_json
 from template_checks.engine.profiles import Profile
 from template_checks.record.facts import Request
-from template_checks.record.models import (
-    LINE,
-    DefectLine,
-    FindingLine,
-    Footer,
-    Header,
-    LedgerLine,
-    Line,
-    OutcomeLine,
-    RecordModel,
-    to_json,
-)
+from template_checks.record.models import LINE, DefectLine, FindingLine, Footer, Header, LedgerLine, Line, OutcomeLine
 from template_checks.record.reader import Record
 from template_checks.record.runner import Surroundings, build_targets, execute
 from template_checks.record.summary import RunSummary

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from template_checks.checks.findings import Finding, Outcome
 from template_checks.checks.registry import get_checks
 from template_checks.config.schema import TargetConfig
@@ -28,6 +30,11 @@ Build = Callable[[list[dict[str, Any]], Purpose], str]
 
 Part = tuple[str, str]
 """(kind, text) with kind in bos, scaffold, user, system, answer, stop; upper case means supervised."""
+
+
+def few_of(few: int, count: int) -> list[Any]:
+    """Seeds 0 to `count`, as parameters; those from `few` on are slow."""
+    return [seed if seed < few else pytest.param(seed, marks=pytest.mark.slow) for seed in range(count)]
 
 
 def embedded_tokenizer(**options: Any) -> Tokenizer:

@@ -240,7 +240,7 @@ def test_the_schema_is_printed() -> None:
 
 def test_coverage_counts() -> None:
     coverage = Coverage(embedded_tokenizer())
-    conversations = list(starters(own=["<s>"]))
+    conversations = list(starters(target_strings=["<s>"]))
     for conversation in conversations:
         coverage.add(conversation, [conversation])
     assert coverage.conversations == len(conversations)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from template_checks.checks.variants import defused, render_variant
+from template_checks.checks.variants import make_variant, without_control_tokens
 from template_checks.config.examples import example_config
 from template_checks.config.schema import load_config
 from template_checks.config.target import Target, build_target
@@ -54,7 +54,7 @@ def test_what_no_renderer_knows_is_not_drawn() -> None:
     assert features(target) == {"tools", "tool-calls", "reasoning", "parts"}
     for known, drawn_for in ((plain, frozenset()), (target, features(target))):
         found: list[Conversation] = list(fixed(known, []))
-        draw(known, [], 60, 0, found.append)
+        draw(known, [], range(60), 0, found.append)
         assert frozenset[str]().union(*(conversation.features for conversation in found)) == drawn_for
 
 
@@ -62,7 +62,7 @@ def test_the_same_seed_draws_the_same() -> None:
     target, runs = agents(), []
     for seed in (3, 3, 4):
         found: list[Conversation] = []
-        draw(target, ["<s>"], 25, seed, found.append)
+        draw(target, ["<s>"], range(25), seed, found.append)
         assert len(found) == 25
         runs.append(found)
     assert runs[0] == runs[1] != runs[2]
@@ -78,18 +78,18 @@ def test_control_tokens_are_taken_out_everywhere() -> None:
             "tools": [{"type": "function", "function": {"name": "<s>"}}],
         }
     )
-    plain = defused(conversation, embedded_tokenizer())
+    plain = without_control_tokens(conversation, embedded_tokenizer())
     assert "<" not in str(plain.to_data())
     assert plain.features == conversation.features
-    assert defused(plain, embedded_tokenizer()) == plain
+    assert without_control_tokens(plain, embedded_tokenizer()) == plain
 
 
 def test_variants_that_have_nothing_to_vary() -> None:
     target, hi = agents(), Conversation.of(("user", "hi"))
-    assert render_variant(target, "other", hi, "generate", "text arguments") is None
-    assert render_variant(target, "other", hi, "generate", "joined parts") is None
-    assert render_variant(target, "other", hi, "generate", "defused") is None
-    again = render_variant(target, "other", hi, "generate", "rendered twice")
+    assert make_variant(target, "other", hi, "generate", "text arguments") is None
+    assert make_variant(target, "other", hi, "generate", "joined parts") is None
+    assert make_variant(target, "other", hi, "generate", "control tokens removed") is None
+    again = make_variant(target, "other", hi, "generate", "rendered twice")
     assert isinstance(again, Rendering)
     assert again.ids == target.renderers["other"].render(hi, "generate").ids
 
@@ -97,7 +97,7 @@ def test_variants_that_have_nothing_to_vary() -> None:
 def test_a_process_of_its_own_has_its_own_clock(tmp_path: Path) -> None:
     target = example()
     try:
-        later = render_variant(target, "web_ui", Conversation.of(("user", "hi")), "generate", "later")
+        later = make_variant(target, "web_ui", Conversation.of(("user", "hi")), "generate", "clock moved")
     finally:
         target.close()
     assert isinstance(later, Unsupported)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
-import io
 import json
 import re
-import time
 import unicodedata
 from collections import Counter
 from html.parser import HTMLParser
@@ -19,13 +16,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from template_checks.cli.main import main
 from template_checks.core.display import visible
-from template_checks.engine import profiles
-from template_checks.engine.profiles import Profile
+from template_checks.record.defects import find_defects
+from template_checks.record.models import DefectLine, FindingLine, Footer
+from template_checks.record.reader import Record
+from template_checks.record.summary import not_tested
 from template_checks.views.html.page import render_html
 from template_checks.views.html.texts import LONGEST, excerpt, plain
-from template_checks.views.html.token_diff import Room, Strip, strip_of
+from template_checks.views.html.token_diff import Strip, StripLimits, strip_of
+from tests import records as made
+from tests.records import altered, as_data, from_data
 
 Line = dict[str, Any]
 EVIL = (
@@ -35,24 +35,30 @@ VOID = {"meta", "link", "br", "img", "input", "hr"}
 SIGNS = {"pass": "✓", "mismatch": "✗", "accepted": "a", "error": "!", "unsupported": "u", "not-exercised": "?"}
 
 
-def example_record(folder: Path) -> list[Line]:
-    """The record of the published InternLM2 example, from few conversations, made in this folder."""
-    out = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setitem(profiles.PROFILES, "ci", Profile("ci", 20, 0, ""))
-        with contextlib.redirect_stdout(out), pytest.raises(SystemExit) as ended:
-            main.main(
-                ["run", "--example", "internlm2", "--profile", "ci", "--format", "json"], prog_name="template-checks"
-            )
-    assert ended.value.code == 1
-    return [json.loads(line) for line in out.getvalue().splitlines()]
+def example_lines() -> str:
+    """The record of the published InternLM2 example, as JSON, so that no test can change it for the next one."""
+    return json.dumps(as_data(made.example_record("internlm2", "ci")))
+
+
+def recorded(lines: list[Line]) -> Record:
+    """The record of these lines; what a run derives from findings and outcomes is derived again."""
+    given = from_data(line for line in lines if line["kind"] != "defect")
+    if given.footer is None:
+        return given
+    outcomes = given.outcomes
+    *others, footer = (line for line in given.lines if not isinstance(line, DefectLine))
+    assert isinstance(footer, Footer)
+    defects = find_defects(given.findings, outcomes)
+    return Record((*others, *defects, altered(footer, not_tested=list(not_tested(outcomes)))))
+
+
+def render(lines: list[Line]) -> str:
+    return render_html(recorded(lines))
 
 
 @pytest.fixture(scope="module")
-def example(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """As JSON, so that no test can change it for the next one."""
-    return json.dumps(example_record(tmp_path_factory.mktemp("run")))
+def example() -> str:
+    return example_lines()
 
 
 @pytest.fixture
@@ -62,7 +68,7 @@ def record(example: str) -> list[Line]:
 
 
 def full(lines: list[Line]) -> list[Line]:
-    header, *others, footer = [line for line in lines if line["kind"] != "coverage"]
+    header, *others, footer = [line for line in lines if line["kind"] not in {"coverage", "defect"}]
     target = header["targets"]["internlm2-chat"]
     stop = {"text": "<|im_end|>", "id": 1063, "by_text": False}
     target["stops"] = [
@@ -112,7 +118,10 @@ def full(lines: list[Line]) -> list[Line]:
     footer["counts"] = {name: counts[name] for name in SIGNS}
     place = {"target": "internlm2-chat", "check": "single-bos", "renderer": "web_ui"}
     where = "template-checks.toml: target.internlm2-chat.accepted, entry 1"
-    footer["ledger"] = [{**place, "fingerprint": accepted["fingerprint"], "state": "accepted", "where": where, **entry}]
+    fingerprint = accepted["fingerprint"]
+    footer["ledger"] = [
+        {**place, "fingerprint": fingerprint, "state": "accepted", "stale": False, "where": where, **entry}
+    ]
     return [header, *others, coverage, footer]
 
 
@@ -166,7 +175,7 @@ def of_kind(lines: list[Line], kind: str) -> list[Line]:
 
 
 def test_findings_and_outcomes_are_those_of_the_record(record: list[Line]) -> None:
-    page = Page(render_html(record))
+    page = Page(render(record))
     assert Counter(page.values("data-finding")) == Counter(line["fingerprint"] for line in of_kind(record, "finding"))
     outcomes = Counter(line["outcome"] for line in of_kind(record, "outcome"))
     assert set(outcomes) == set(SIGNS)
@@ -177,7 +186,7 @@ def test_findings_and_outcomes_are_those_of_the_record(record: list[Line]) -> No
 
 def test_the_verdict_is_that_of_the_footer(record: list[Line]) -> None:
     record[-1] |= {"verdict": "holds: in these very words", "exit_code": 0}
-    page = Page(render_html(record))
+    page = Page(render(record))
     assert page.text("p", **{"class": "sentence"}) == "Verdict: holds: in these very words"
     assert "The run was interrupted" not in page.text()
     assert "Sign-off" not in page.text()
@@ -185,20 +194,20 @@ def test_the_verdict_is_that_of_the_footer(record: list[Line]) -> None:
 
 def test_an_interrupted_run_is_said_to_be_one(record: list[Line]) -> None:
     record[-1] |= {"interrupted": True, "exit_code": 3}
-    assert "The run was interrupted." in Page(render_html(record)).text("main")
+    assert "The run was interrupted." in Page(render(record)).text("main")
 
 
 @pytest.mark.parametrize(("granted", "word"), [(True, "granted"), (False, "refused")])
 def test_a_sign_off_is_shown_as_the_footer_has_it(record: list[Line], granted: bool, word: str) -> None:
     record[-1]["signoff"] = {"granted": granted, "refused": [] if granted else ["because of this"]}
-    text = Page(render_html(record)).text("main")
+    text = Page(render(record)).text("main")
     assert f"Sign-off: {word}" in text
     assert ("because of this" in text) is not granted
 
 
 @pytest.mark.parametrize("kept", [0, 1, 7, -1])
 def test_a_record_that_was_cut_off_is_said_to_be(record: list[Line], kept: int) -> None:
-    page = Page(render_html(record[:kept]))
+    page = Page(render(record[:kept]))
     assert page.text("p", **{"class": "sentence"}) == "No verdict: the run was cut off."
     assert "no footer" in page.text("main")
     assert len(page.values("data-finding")) == len(of_kind(record[:kept], "finding"))
@@ -206,13 +215,13 @@ def test_a_record_that_was_cut_off_is_said_to_be(record: list[Line], kept: int) 
 
 
 def test_a_record_without_header_still_shows_its_findings(record: list[Line]) -> None:
-    page = Page(render_html(record[1:]))
+    page = Page(render(record[1:]))
     assert len(page.values("data-finding")) == len(of_kind(record, "finding"))
     assert "no header" in page.text("section", id="provenance")
 
 
 def test_every_link_leads_somewhere_and_every_mismatch_has_one(record: list[Line]) -> None:
-    html = render_html(record)
+    html = render(record)
     page = Page(html)
     ids = page.values("id")
     assert len(ids) == len(set(ids))
@@ -225,38 +234,58 @@ def test_every_link_leads_somewhere_and_every_mismatch_has_one(record: list[Line
 
 
 def test_links_of_a_cell_lead_to_the_findings_of_its_outcome(record: list[Line]) -> None:
-    html = render_html(record)
+    html = render(record)
     fingerprints = dict(re.findall(r'id="(finding-[\d-]+)" data-finding="(\w+)"', html))
     cells = re.findall(r'<li class="ending" data-outcome="[\w-]+">(.*?)</li>', html, re.DOTALL)
     linked = [sorted(fingerprints[link] for link in re.findall(r'href="#(finding-[\d-]+)"', cell)) for cell in cells]
     assert sorted(linked) == sorted(sorted(line["findings"]) for line in of_kind(record, "outcome"))
 
 
-def test_rows_stand_in_the_order_of_the_command_checks(record: list[Line]) -> None:
-    from template_checks.checks.registry import all_checks
-
-    html = render_html(record)
-    rows = re.findall(r'<th scope="row">([\w-]+) <span class="promise">', html)
+def test_rows_stand_in_the_order_of_the_header_and_are_told_by_it(record: list[Line]) -> None:
+    """The checks that are installed where the report is made do not matter."""
+    record[0]["checks"].reverse()
+    record[0]["checks"][0] |= {"promise": "a promise of another version"}
+    html = render(record)
     present = {line["check"] for line in of_kind(record, "outcome")}
-    assert rows == [name for name in all_checks() if name in present]
+    known = [check for check in record[0]["checks"] if check["name"] in present]
+    rows = re.findall(r'<th scope="row">([\w-]+) <span class="promise">', html)
     families = re.findall(r'scope="rowgroup"[^>]*><span>(\w+)', html)
-    assert families == list(dict.fromkeys(all_checks()[name].family for name in rows))
+    assert families == list(dict.fromkeys(check["family"] for check in known))
+    assert rows == [check["name"] for family in families for check in known if check["family"] == family]
+    assert "a promise of another version" in html
+
+
+def test_defects_stand_in_a_table_after_the_verdict(record: list[Line]) -> None:
+    defects = recorded(record).defects
+    html = render(record)
+    page = Page(html)
+    assert page.values("data-defect") == [defect.id for defect in defects]
+    table = html.split('<table class="defects">')[1].split("</table>")[0]
+    rows = re.findall(r"<tr><td>(.*?)</tr>", table, re.DOTALL)
+    assert html.index('class="verdict') < html.index('<table class="defects">') < html.index('<section id="matrix"')
+    for row, (number, defect) in zip(rows, enumerate(defects, start=1), strict=True):
+        assert f'href="#finding-{number}"' in row
+        for said in (defect.standing, defect.reach_text, defect.cause, defect.renderer, defect.source):
+            assert said is None or said in row
+    for defect in defects:
+        heading = page.text("details", **{"data-defect": defect.id})[:200]
+        assert defect.cause in heading and defect.reach_text in heading
 
 
 def test_a_finding_has_its_conversation_cause_place_and_commands(record: list[Line]) -> None:
-    page = Page(render_html(record))
+    page = Page(render(record))
     text = page.text("main")
     for line in of_kind(record, "finding"):
         assert f"{line['cause']}: {line['summary']}" in text
         assert line["reproduce"] in text
-        assert line["location"] is None or line["location"] in text
+        assert line["source"] is None or line["source"] in text
         for message in line["conversation"]:
             assert visible(message["content"]) in text
 
 
 def test_accepted_mismatches_stand_with_reason_owner_and_expiry(record: list[Line]) -> None:
     for lines in (record, record[:-1]):
-        page = Page(render_html(lines))
+        page = Page(render(lines))
         text = page.text("section", id="accepted")
         assert "the model was trained so" in text
         assert "fine-tuning" in text
@@ -267,14 +296,14 @@ def test_accepted_mismatches_stand_with_reason_owner_and_expiry(record: list[Lin
 
 @pytest.mark.parametrize("state", ["fixed", "unmatched", "contradicting", "expired"])
 def test_an_entry_that_has_to_go_stands_out(record: list[Line], state: str) -> None:
-    record[-1]["ledger"][0] |= {"state": state, "text": "remove this entry"}
-    text = Page(render_html(record)).text("section", id="accepted")
+    record[-1]["ledger"][0] |= {"state": state, "stale": state != "expired", "text": "remove this entry"}
+    text = Page(render(record)).text("section", id="accepted")
     assert f"✗ {state}" in text
     assert "entry 1" in text
 
 
 def test_stops_stand_where_they_are_taught_and_served(record: list[Line]) -> None:
-    html = render_html(record)
+    html = render(record)
     text = Page(html).text("section", id="stops")
     assert "<|im_end|> 1063 training: SUFFIX of the template web_ui: web_demo.py:109 nowhere" in text
     assert "</s> 2 nowhere nowhere gen.json" in text
@@ -282,25 +311,24 @@ def test_stops_stand_where_they_are_taught_and_served(record: list[Line]) -> Non
     assert '<td class="s">&lt;|im_end|&gt;<i>1063 stop</i></td>' in html
 
 
-def test_a_record_without_the_newer_keys_has_no_such_sections(record: list[Line]) -> None:
-    for key in ("git", "config", "checks", "selected_targets"):
-        record[0].pop(key, None)
-    record[0]["targets"]["internlm2-chat"].pop("stops")
-    record[-1].pop("signoff", None)
-    ids = Page(render_html([line for line in record if line["kind"] != "coverage"])).values("id")
-    assert "stops" not in ids
-    assert "coverage" not in ids
+def test_what_a_record_does_not_hold_has_no_section(record: list[Line]) -> None:
+    record[0] |= {"git": None, "config": None, "command": ""}
+    record[0]["targets"]["internlm2-chat"]["stops"] = []
+    record[-1]["ledger"] = []
+    page = Page(render([line for line in record if line["kind"] != "coverage"]))
+    assert {"stops", "coverage", "accepted"}.isdisjoint(page.values("id"))
+    assert "made in code" in page.text("section", id="reproduce")
 
 
 def test_coverage_says_also_what_there_was_none_of(record: list[Line]) -> None:
-    text = Page(render_html(record)).text("section", id="coverage")
+    text = Page(render(record)).text("section", id="coverage")
     assert "1,213 conversations were examined" in text
     assert "braces none" in text
     assert "Latin 285" in text
 
 
 def test_what_was_not_tested_is_said_with_reasons(record: list[Line]) -> None:
-    text = Page(render_html(record)).text("section", id="untested")
+    text = Page(render(record)).text("section", id="untested")
     for line in of_kind(record, "outcome"):
         if line["outcome"] in {"error", "not-exercised", "unsupported"}:
             assert line["reason"] in text
@@ -312,9 +340,11 @@ def test_what_was_not_tested_is_said_with_reasons(record: list[Line]) -> None:
 
 
 def test_it_says_how_to_reproduce_and_what_the_run_was_made_of(record: list[Line]) -> None:
-    record[0] |= {"seed": 4711, "checks": ["single-bos"], "selected_targets": ["a b"]}
-    page = Page(render_html(record))
+    record[0]["command"] = "template-checks run --profile ci --seed 4711 --target 'a b' --check single-bos"
+    record[0] |= {"selected_checks": ["single-bos"], "selected_targets": ["a b"]}
+    page = Page(render(record))
     assert "--profile ci --seed 4711 --target 'a b' --check single-bos" in page.text("section", id="reproduce")
+    assert "targets a b checks single-bos" in page.text("section", id="untested")
     text = page.text("section", id="provenance")
     target = record[0]["targets"]["internlm2-chat"]
     artefacts = [*target["artefacts"], *(a for renderer in target["renderers"].values() for a in renderer["artefacts"])]
@@ -333,9 +363,9 @@ def test_several_targets_are_told_apart(record: list[Line]) -> None:
     outcome = next(line for line in of_kind(record, "outcome") if line["outcome"] == "mismatch")
     finding = next(line for line in of_kind(record, "finding") if line["fingerprint"] in outcome["findings"])
     record[1:1] = [{**finding, "target": "other-bot"}, {**outcome, "target": "other-bot"}]
-    page = Page(render_html(record))
-    assert page.text("h1") == "internlm2-chat, other-bot"
-    assert f"other-bot: {finding['renderer']}" in page.text("section", id="findings")
+    page = Page(render(record))
+    assert page.text("h1") == "internlm2-chat, other-bot, second"
+    assert f"other-bot: {finding['renderer']}" in page.text("section", id="defects")
 
 
 # Tokens ----------------------------------------------------------------------------------------------------------
@@ -345,7 +375,7 @@ def sides(strip: Strip) -> list[Counter[str]]:
     """For each side, how many tokens are shown and how many are said to be left out."""
     found = []
     for side in range(len(strip.names)):
-        cells = [place.sides[side] for place in strip.positions]
+        cells = [place.sides[side] for place in strip.columns]
         left = sum(int(c.text.split()[0].replace(",", "")) for c in cells if not c.id and c.text.endswith("left out"))
         found.append(Counter(shown=sum(bool(c.id) for c in cells), left=left))
     return found
@@ -353,18 +383,18 @@ def sides(strip: Strip) -> list[Counter[str]]:
 
 @given(st.data())
 def test_every_token_is_shown_or_counted(data: st.DataObject) -> None:
-    finding: Line = {"expected_name": "a", "actual_name": "b"}
+    values: dict[str, Any] = {}
     lengths = []
     for side in ("expected", "actual"):
         ids = data.draw(st.lists(st.integers(0, 9), min_size=1, max_size=60))
         start = data.draw(st.integers(0, len(ids)))
         end = data.draw(st.integers(start, len(ids)))
         lengths.append(len(ids))
-        finding |= {f"{side}_ids": ids, f"{side}_tokens": [f'"{n}"' for n in ids], f"{side}_range": [start, end]}
-    strip = strip_of(finding, {3}, Room(2, 3, 2))
+        values |= {f"{side}_ids": ids, f"{side}_tokens": [f'"{n}"' for n in ids], f"{side}_range": [start, end]}
+    strip = strip_of(made.finding(**values), {3}, StripLimits(2, 3, 2))
     assert strip is not None
     assert [count.total() for count in sides(strip)] == lengths
-    for place in strip.positions:
+    for place in strip.columns:
         for token in place.sides:
             assert token.stop == (token.id == "3")
 
@@ -373,13 +403,14 @@ def test_every_token_is_shown_or_counted(data: st.DataObject) -> None:
 def test_a_place_without_a_token_is_marked_between_its_neighbours(at: list[int]) -> None:
     ids = {
         "expected_ids": None,
+        "expected_tokens": None,
         "expected_range": None,
         "actual_ids": [5, 6, 7],
         "actual_tokens": ["<a>", "<b>", "<c>"],
     }
-    strip = strip_of({"actual_name": "a", "expected_name": "", "actual_range": at, **ids}, set(), Room(9, 9, 9))
+    strip = strip_of(made.finding(actual_range=at, **ids), set(), StripLimits(9, 9, 9))
     assert strip is not None
-    cells = [(place.sides[0].text, place.differs) for place in strip.positions]
+    cells = [(place.sides[0].text, place.differs) for place in strip.columns]
     expected = [("<a>", False), ("<b>", False), ("<c>", False)]
     expected.insert(at[0], ("–", True))
     assert cells == expected
@@ -391,7 +422,7 @@ def test_tokens_far_from_the_difference_are_left_out(record: list[Line]) -> None
     ids, tokens = list(range(20_000)), ['"·word"'] * 20_000
     finding |= {"expected_ids": ids, "expected_tokens": tokens, "expected_range": [9_000, 9_001]}
     finding |= {"actual_ids": ids, "actual_tokens": tokens, "actual_range": [9_000, 9_001]}
-    html = render_html(record)
+    html = render(record)
     assert "8,996 left out" in html
     assert "10,995 left out" in html
     assert len(html) < 200_000
@@ -402,8 +433,9 @@ def test_tokens_far_from_the_difference_are_left_out(record: list[Line]) -> None
 _FREE = {
     "reason",
     "summary",
-    "location",
-    "place",
+    "position",
+    "command",
+    "promise",
     "owner",
     "text",
     "source",
@@ -413,12 +445,14 @@ _FREE = {
     "role",
     "path",
 }
-_FREE |= {"tokenizer", "type", "cause", "reproduce", "started", "commit", "sha256", "fingerprint", "profile", "expires"}
+_FREE |= {"tokenizer", "type", "cause", "reproduce", "started", "commit", "profile", "expires"}
 _LISTS = {"notes", "repairs", "arguments", "refused", "actual_tokens", "expected_tokens"}
 
 
 def spoiled(value: Any, text: str, key: str = "") -> Any:
     """`value` with every string that comes from outside replaced by `text`, names of targets and renderers too."""
+    if isinstance(value, dict) and "by_text" in value:  # a stop, whose role has three values
+        return {name: one if name == "role" else spoiled(one, text, name) for name, one in value.items()}
     if isinstance(value, dict):
         return {_renamed(name, text): spoiled(one, text, name) for name, one in value.items()}
     if isinstance(value, list):
@@ -435,22 +469,28 @@ def _renamed(name: str, text: str) -> str:
 
 
 def outsider(lines: list[Line], text: str) -> list[Line]:
+    whole = text.encode("utf-8", "ignore").decode()  # what is no text cannot be a content
     for line in of_kind(lines, "finding"):
         call = {"type": "function", "function": {"name": text, "arguments": text}}
         line["conversation"] = {
             "messages": [
-                {"role": text, "content": text, "tool_calls": [call], "reasoning_content": text},
-                {"role": "user", "content": [{"type": "text", "text": text}]},
+                {"role": whole, "content": whole, "tool_calls": [call], "reasoning_content": text},
+                {"role": "user", "content": [{"type": "text", "text": whole}]},
             ],
             "tools": [{"type": "function", "function": {"name": text}}],
         }
     lines[-1]["signoff"] = {"granted": False, "refused": [text]}
-    return [{**spoiled(line, text), "kind": line["kind"]} for line in lines]
+    conversations = [line.pop("conversation", None) for line in lines]
+    spoilt = [{**spoiled(line, text), "kind": line["kind"]} for line in lines]
+    for line, conversation in zip(spoilt, conversations, strict=True):
+        if conversation is not None:
+            line["conversation"] = conversation
+    return spoilt
 
 
 def test_no_content_becomes_an_element_or_an_attribute(example: str) -> None:
-    html = render_html(outsider(full(json.loads(example)), EVIL))
-    tame = Page(render_html(outsider(full(json.loads(example)), "tame")))
+    html = render(outsider(full(json.loads(example)), EVIL))
+    tame = Page(render(outsider(full(json.loads(example)), "tame")))
     page = Page(html)
     assert page.shape == tame.shape
     assert [tag for tag, _ in page.elements].count("script") == 1
@@ -460,7 +500,7 @@ def test_no_content_becomes_an_element_or_an_attribute(example: str) -> None:
 
 
 def test_no_hidden_character_reaches_the_page(example: str) -> None:
-    html = render_html(outsider(full(json.loads(example)), EVIL + "\ud800\u2028\ufeff\x7f\r"))
+    html = render(outsider(full(json.loads(example)), EVIL + "\ud800\u2028\ufeff\x7f\r"))
     html.encode()
     hidden = {c for c in html if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}} - {"\n"}
     assert hidden == set()
@@ -477,32 +517,36 @@ def test_a_megabyte_is_cut_in_the_middle_and_counted(record: list[Line]) -> None
     ]
     outcome = next(line for line in of_kind(record, "outcome") if line["outcome"] == "error")
     outcome["reason"] = "R" * million
-    start = time.perf_counter()
-    html = render_html(record)
-    assert time.perf_counter() - start < 5
+    html = render(record)
     assert len(html) < 300_000
     assert "999,400 characters left out" in html
     assert "999,850 characters left out" in html
     assert f"{million - LONGEST:,} characters left out" in html
 
 
-def many(lines: list[Line], findings: int, tokens: int) -> list[Line]:
+def many(lines: list[Line], findings: int, tokens: int) -> Record:
     """The record with so many findings of so many tokens each."""
-    model = next(line for line in of_kind(lines, "finding") if line["expected_ids"])
-    ids, shown = list(range(tokens)), ['"·word"'] * tokens
-    turns = [{"role": ("user", "assistant")[n % 2], "content": "some words " * 200} for n in range(100)]
-    model |= {"conversation": turns, "cause": "scaffold white space"}
-    for side, last in (("expected", tokens - 1000), ("actual", tokens - 5000)):
-        model |= {f"{side}_ids": ids, f"{side}_tokens": shown, f"{side}_range": [100, last]}
-    made = [{**model, "fingerprint": f"{n:08x}", "scaffold": f"s{n}"} for n in range(findings)]
-    return [lines[0], *made, *(line for line in lines[1:] if line["kind"] != "finding")]
+    record = recorded(lines)
+    turns = [(("user", "assistant")[n % 2], "some words " * 200) for n in range(100)]
+    ids, shown = range(tokens), ['"·word"'] * tokens
+    model = altered(
+        next(finding for finding in record.findings if finding.expected_ids),
+        conversation=made.conversation(*turns),
+        cause="scaffold white space",
+        expected_ids=ids,
+        expected_tokens=shown,
+        expected_range=(100, tokens - 1000),
+        actual_ids=ids,
+        actual_tokens=shown,
+        actual_range=(100, tokens - 5000),
+    )
+    copies = [model.model_copy(update={"fingerprint": f"{n:08x}", "scaffold": f"s{n}"}) for n in range(findings)]
+    return made.record(*(line for line in record.lines if not isinstance(line, (FindingLine, DefectLine))), *copies)
 
 
 def test_many_findings_and_tokens_stay_small_and_quick(record: list[Line]) -> None:
-    lines = many(record, 500, 20_000)
-    start = time.perf_counter()
-    html = render_html(lines)
-    assert time.perf_counter() - start < 10
+    large = many(record, 500, 20_000)
+    html = render_html(large)
     assert len(html.encode()) < 5_000_000
     page = Page(html)
     assert len(page.values("data-finding")) == 500
@@ -513,7 +557,7 @@ def test_many_findings_and_tokens_stay_small_and_quick(record: list[Line]) -> No
 
 
 def test_the_file_needs_nothing_else_and_may_load_nothing(record: list[Line]) -> None:
-    html = render_html(record)
+    html = render(record)
     page = Page(html)
     assert page.values("src") == []
     assert {link for tag, has in page.elements if tag == "link" for link in [has["href"]]} == {"data:,"}
@@ -529,7 +573,7 @@ def test_the_file_needs_nothing_else_and_may_load_nothing(record: list[Line]) ->
 
 
 def test_tables_have_headers_and_the_page_landmarks(record: list[Line]) -> None:
-    page = Page(render_html(record))
+    page = Page(render(record))
     tags = Counter(tag for tag, _ in page.elements)
     assert tags["table"] == tags["thead"] > 5
     assert all("scope" in has for tag, has in page.elements if tag == "th")
@@ -539,7 +583,7 @@ def test_tables_have_headers_and_the_page_landmarks(record: list[Line]) -> None:
 
 
 def test_the_same_record_gives_the_same_file(record: list[Line]) -> None:
-    assert render_html(record) == render_html(iter(record))
+    assert render(record) == render(record)
 
 
 @given(st.text(max_size=80), st.integers(8, 60))
@@ -564,5 +608,5 @@ def test_a_sentence_has_nothing_hidden_and_keeps_the_rest(text: str) -> None:
 
 
 def test_the_package_holds_what_the_report_is_made_of() -> None:
-    folder = Path(render_html.__code__.co_filename).parent / "report"
+    folder = Path(render_html.__code__.co_filename).parent
     assert {path.name for path in folder.iterdir()} >= {"page.html", "finding.html", "report.css", "report.js"}

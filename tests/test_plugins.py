@@ -34,11 +34,10 @@ Enter = Callable[..., None]
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
     """Leave the registry of this process as it was."""
-    checks.all_checks()
-    before = dict(checks.registry)
+    known = set(checks.all_checks())
     yield
-    checks.registry.clear()
-    checks.registry.update(before)
+    for name in checks.registry.keys() - known:
+        del checks.registry[name]
     checks._load_plugins.cache_clear()
     renderers._entries.cache_clear()
     renderers._loaded.cache_clear()
@@ -74,11 +73,15 @@ def enter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Enter:
 def test_families_are_open_and_ours_come_first() -> None:
     for family, name in [("zoo", "last"), ("house", "one"), ("zoo", "very_last"), ("tokens", "ours_too")]:
         exec(GOOD.format(family=family, name=name), {"__name__": "conftest"})
-    names = list(checks.all_checks())
-    assert names[-3:] == ["one", "last", "very-last"]
-    families = [check.family for check in checks.all_checks().values()]
-    assert list(dict.fromkeys(families)) == [*checks.FAMILIES, "house", "zoo"]
+    known = checks.all_checks()
+    names = list(known)
     assert names.index("ours-too") < names.index("content-verbatim")
+    assert names.index("date-free") < names.index("one") < names.index("last") < names.index("very-last")
+    families = list(dict.fromkeys(check.family for check in known.values()))
+    others = families[len(checks.FAMILIES) :]
+    assert families[: len(checks.FAMILIES)] == list(checks.FAMILIES)
+    assert others == sorted(others)
+    assert {"house", "zoo"} <= set(others)
     assert not {"one", "last", "ours-too"} & set(checks.own_checks())
 
 
@@ -90,7 +93,7 @@ def test_without_docstring_the_promise_is_the_page() -> None:
 @pytest.mark.parametrize("value", ["added_checks", "added_checks:added"])
 def test_an_entry_point_names_a_module_or_a_check_in_it(enter: Enter, value: str) -> None:
     enter(checks.GROUP, {"added_checks": GOOD.format(family="house", name="added")}, mine=value)
-    assert "added" in checks.all_checks()
+    assert checks.exists_everywhere(checks.all_checks()["added"])
     assert checks.plugin_problems() == []
 
 
@@ -176,6 +179,23 @@ def test_a_check_in_conftest(pytester: pytest.Pytester, monkeypatch: pytest.Monk
     result = pytester.runpytest_subprocess("-q", "-rs", "--check", "holds", "--check", "never-there")
     result.assert_outcomes(passed=2, skipped=2)
     result.stdout.fnmatch_lines(["*never seen*"])
+
+
+def test_a_finding_of_a_check_in_conftest_is_reproduced_by_pytest(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    write_toml(pytester.path)
+    found = 'return [mismatch_at(case, Cause.UNKNOWN, (), "bad", "the start", tokens_at(case.rendering, 0, 1))]'
+    pytester.makeconftest(
+        "from template_checks import Cause, mismatch_at, tokens_at\n"
+        + GOOD.format(family="house", name="never_holds").replace("return []", found)
+    )
+    for _ in range(2):
+        result = pytester.runpytest_subprocess("--check", "never-holds")
+        result.assert_outcomes(failed=2)
+        result.stdout.fnmatch_lines(["*Reproduce * pytest --check never-holds"])
+    assert result.ret == 1
 
 
 def test_a_name_of_ours_in_conftest(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -235,9 +235,7 @@ def test_its_exceptions(make: Make) -> None:
     with pytest.raises(RenderError, match="SystemExit"):
         make.body("raise SystemExit(1)").render(ASKED, "generate")
     with pytest.raises(Unsupported, match=r"^no tools$"):
-        make.body("from template_checks.core.errors import Unsupported; raise Unsupported('no tools')").render(
-            ASKED, "generate"
-        )
+        make.body("from template_checks import Unsupported; raise Unsupported('no tools')").render(ASKED, "generate")
     with pytest.raises(KeyboardInterrupt):
         make.body("raise KeyboardInterrupt").render(ASKED, "generate")
 

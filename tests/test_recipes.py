@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
+import platform
 import subprocess
 import sys
 import threading
@@ -95,7 +97,7 @@ def clean_modules() -> Iterator[None]:
     before = set(sys.modules)
     yield
     for name in set(sys.modules) - before:
-        if name.split(".")[0] in ("trl", "llamafactory", "datasets"):
+        if name.split(".")[0] in ("trl", "llamafactory", "datasets", "axolotl", "ggufdoctor", "wasmtime"):
             del sys.modules[name]
 
 
@@ -145,8 +147,8 @@ def llamafactory(monkeypatch: pytest.MonkeyPatch, clean_modules: None) -> Any:
     for name in ("llamafactory", "llamafactory.data", "llamafactory.data.processor", "llamafactory.extras"):
         module(monkeypatch, name, __path__=[str(folder.joinpath(*name.split(".")[1:]))])
     logger = SimpleNamespace(warning_rank0=print, info_rank0=print)
-    logging = module(monkeypatch, "llamafactory.extras.logging", get_logger=lambda _name: logger)
-    monkeypatch.setattr(sys.modules["llamafactory.extras"], "logging", logging, raising=False)
+    log = module(monkeypatch, "llamafactory.extras.logging", get_logger=lambda _name: logger)
+    monkeypatch.setattr(sys.modules["llamafactory.extras"], "logging", log, raising=False)
     module(monkeypatch, "llamafactory.extras.constants", IGNORE_INDEX=-100)
     text_only = SimpleNamespace(
         process_messages=lambda messages, *_: messages, process_token_ids=lambda ids, labels, *_: (ids, labels)
@@ -186,6 +188,47 @@ def test_llamafactory_in_a_run(llamafactory: Any, tmp_path: Path) -> None:
     source += '    return {"text": tokenizer.decode(ids), "ids": ids, "labels": labels}\n'
     result = run(tmp_path, EXAMPLE, options, "llamafactory", source=source)
     assert "injected system text" in {finding["cause"] for finding in findings(result)}
+
+
+# axolotl
+
+
+@pytest.fixture
+def axolotl(monkeypatch: pytest.MonkeyPatch, clean_modules: None) -> Any:
+    """axolotl's own chat template strategy; stand-ins for what needs torch, and for packages it uses elsewhere."""
+    folder = package("axolotl==0.19.0") / "axolotl"
+    module(monkeypatch, "datasets", Dataset=object)
+    module(monkeypatch, "colorama", Fore=SimpleNamespace(CYAN="", RESET=""))
+    module(monkeypatch, "addict", Dict=dict)
+    names = ("axolotl", "axolotl.prompt_strategies", "axolotl.utils", "axolotl.utils.schemas")
+    for name in names:
+        module(monkeypatch, name, __path__=[str(folder.joinpath(*name.split(".")[1:]))])
+    module(monkeypatch, "axolotl.utils.logging", get_logger=logging.getLogger)
+    module(monkeypatch, "axolotl.utils.schemas.datasets", DatasetConfig=type("DatasetConfig", (), {}))
+    return importlib.import_module("axolotl.prompt_strategies.chat_template")
+
+
+class Settings(dict[str, Any]):
+    """A YAML as axolotl holds it: keys are attributes, a missing one is None."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self.get(name)
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("messages", CONVERSATIONS)
+def test_axolotl_gives_what_its_loader_gives(axolotl: Any, messages: list[dict[str, str]]) -> None:
+    hf = load_tokenizer(QWEN, folder=ROOT).hf
+    settings = Settings(chat_template="tokenizer_default", train_on_inputs=False, sequence_len=4096)
+    sample = axolotl.StrategyLoader()(hf, settings, {}).tokenize_prompt({"messages": messages})
+    assert function("axolotl")(messages, hf) == (sample["input_ids"], sample["labels"])
+
+
+@pytest.mark.network
+def test_axolotl_in_a_run(axolotl: Any, tmp_path: Path) -> None:
+    options = 'purposes = ["train"], labels = true'
+    result = run(tmp_path, QWEN, options, "axolotl", more='stops = ["<|im_end|>"]')
+    assert findings(result) == []
 
 
 # Servers
@@ -241,13 +284,40 @@ def test_a_server_that_agrees(server: str, name: str, options: str, tmp_path: Pa
     assert findings(result) == []
 
 
-def test_axolotl_is_python() -> None:
-    compile(RECIPES["axolotl"], "docs/recipes.md", "exec")
+# llama.cpp's template engine
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch, clean_modules: None) -> None:
+    if sys.version_info < (3, 11):
+        pytest.skip("ggufdoctor 0.3.0 needs Python 3.11")
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        pytest.skip("one wheel of wasmtime is tried")
+    for requirement in ("ggufdoctor==0.3.0", "wasmtime==48.0.0"):
+        monkeypatch.syspath_prepend(str(package(requirement)))
+
+
+@pytest.mark.network
+def test_the_engine_of_llama_cpp_renders_as_transformers_does(engine: None) -> None:
+    recipe, tokenizer = function("llama-cpp-engine"), embedded_tokenizer()
+    for messages in CONVERSATIONS:
+        prompt = recipe(messages[:-1], tokenizer.hf)
+        real = tokenizer.hf.apply_chat_template(messages[:-1], tokenize=False, add_generation_prompt=True)
+        assert "<s>" + prompt == real
+
+
+@pytest.mark.network
+def test_the_engine_of_llama_cpp_in_a_run(engine: None, tmp_path: Path) -> None:
+    options = 'purposes = ["generate"], add_special_tokens = true'
+    result = run(tmp_path, EXAMPLE, options, "llama-cpp-engine")
+    assert findings(result) == []
 
 
 def test_readme_has_the_same_recipes() -> None:
     text = docs.read("README.md")
     for name, recipe in RECIPES.items():
+        if name == "llama-cpp-engine":
+            continue
         body = recipe[recipe.index("def ") :]
         assert body in text, name
         if name != "post":

@@ -6,7 +6,6 @@ import ast
 import base64
 import dataclasses
 import marshal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent, indent
@@ -49,10 +48,11 @@ def inputs(text: str = "a", **session: Any) -> Inputs:
 def test_runs_and_stays(make: Make) -> None:
     sandbox = make("return text + st.session_state.x")
     assert sandbox.call(inputs("a", x="1")).text == "a1"
-    started = time.perf_counter()
+    assert sandbox._process is not None
+    process = sandbox._process.pid
     for number in range(200):
         assert sandbox.call(inputs(str(number), x="\ud800\n")).text == f"{number}\ud800\n"
-    assert (time.perf_counter() - started) / 200 < 0.02
+    assert sandbox._process.pid == process
 
 
 @pytest.mark.parametrize(
@@ -110,10 +110,8 @@ def test_refused_while_running(make: Make, body: str, why: str) -> None:
 def test_endless(make: Make, body: str) -> None:
     sandbox = make(f"if text == 'go':\n    return 'fine'\n{body}", seconds=0.5)
     assert sandbox.call(inputs("go")).text == "fine"
-    started = time.monotonic()
     with pytest.raises(RenderError, match=r"does not end within|used up its memory|MemoryError"):
         sandbox.call(inputs())
-    assert time.monotonic() - started < 10
     assert sandbox.call(inputs("go")).text == "fine"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -10,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -212,21 +212,29 @@ def test_a_missing_revision(hub: ThreadingHTTPServer, tmp_path: Path) -> None:
 def test_no_network_fails_soon(tmp_path: Path, options: dict[str, str]) -> None:
     with socket.socket() as taken:  # bound and not listening: a connection is refused
         taken.bind(("127.0.0.1", 0))
-        started = time.monotonic()
         failed = load(tmp_path, taken.getsockname()[1], **options)
-    assert time.monotonic() - started < 10
     assert failed["error"] == "ArtefactError"
     assert "refused" in failed["what"]
     assert "check the network" in failed["hint"]
+
+
+def connections(listening: socket.socket) -> int:
+    """How many wait to be accepted."""
+    listening.setblocking(False)
+    count = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            listening.accept()[0].close()
+            count += 1
+    return count
 
 
 def test_a_silent_network_fails_soon(tmp_path: Path) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()  # takes the connection and never answers
-        started = time.monotonic()
         failed = load(tmp_path, silent.getsockname()[1])
-    assert time.monotonic() - started < 12
+        assert connections(silent) <= 2
     assert "timed out" in failed["what"]
 
 

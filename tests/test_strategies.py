@@ -13,7 +13,7 @@ import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
-from template_checks.core.conversation import Conversation
+from template_checks.core.conversation import Conversation, Message
 from template_checks.engine.draw import draw_from
 from template_checks.engine.profiles import PROFILES
 from template_checks.strategies.contents import COMBINING, FRAGMENTS, WHITE_SPACE, contents, fragments
@@ -23,12 +23,12 @@ OWN = ("<s>", "</s>", "<|im_start|>", "<|im_end|>")
 FEATURES = ("tools", "tool-calls", "reasoning", "parts")
 DEPLOYMENTS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "own strings": {"own": OWN},
+    "own strings": {"target_strings": OWN},
     "no system": {"roles": ("user", "assistant")},
-    "fixed system": {"system": "Be kind.", "own": OWN},
+    "fixed system": {"system": "Be kind.", "target_strings": OWN},
     "an empty fixed system": {"system": ""},
     "fixed system, no system role": {"system": "Be kind.", "roles": ("user", "assistant")},
-    "tools": {"features": FEATURES, "own": OWN},
+    "tools": {"features": FEATURES, "target_strings": OWN},
     "reasoning only": {"features": ("reasoning",)},
     "calls without definitions": {"features": ("tool-calls",), "roles": ("user", "assistant")},
 }
@@ -100,7 +100,7 @@ def test_what_comes_first_is_possible(name: str) -> None:
 
 
 def test_every_edge_comes_first_in_every_place() -> None:
-    fixed = list(starters(own=OWN))
+    fixed = list(starters(target_strings=OWN))
     edges = {"", "0", *WHITE_SPACE, "a\n", "a ", "a    ", *COMBINING, *OWN, "{user}"}
     for role in ("system", "user", "assistant"):
         assert edges <= {m.content for c in fixed for m in c.messages if m.role == role}, role
@@ -119,13 +119,13 @@ def drawn(number: int, **options: Any) -> list[Conversation]:
     """As a run with the profile `ci` and this seed draws them."""
     found: list[Conversation] = []
 
-    draw_from(conversations(**options), PROFILES["ci"].draws, number, found.append)
+    draw_from(conversations(**options), range(PROFILES["ci"].draws), number, found.append)
     return found
 
 
 def test_every_kind_of_content_is_drawn() -> None:
     seeds = 5
-    runs = [[m.content for c in drawn(number, own=OWN) for m in c.messages] for number in range(seeds)]
+    runs = [[m.content for c in drawn(number, target_strings=OWN) for m in c.messages] for number in range(seeds)]
     seen = {name: sum(any(map(kind, texts)) for texts in runs) for name, kind in KINDS.items()}
     assert min(seen.values()) >= seeds, seen
     texts = [text for run in runs for text in run]
@@ -134,7 +134,7 @@ def test_every_kind_of_content_is_drawn() -> None:
 
 
 def test_every_shape_is_drawn() -> None:
-    found = drawn(0, own=OWN, features=FEATURES)
+    found = drawn(0, target_strings=OWN, features=FEATURES)
     assert len(found) == 300
     assert {feature for c in found for feature in c.features} == set(FEATURES)
     assert {c.roles.count("user") for c in found} == {1, 2, 3}
@@ -155,7 +155,7 @@ def test_the_simplest_is_one_empty_turn(name: str) -> None:
 @given(st.data())
 def test_a_content_has_few_fragments(data: st.DataObject) -> None:
     most = data.draw(st.integers(0, 4))
-    text = data.draw(contents(own=OWN, max_fragments=most))
+    text = data.draw(contents(target_strings=OWN, max_fragments=most))
     longest = max(map(len, fragments(OWN)))
     assert len(text) <= max(4, most * longest)
 
@@ -171,3 +171,39 @@ def test_no_turn_at_all_is_refused() -> None:
     with pytest.raises(ValueError, match="max_turns"):
         conversations(max_turns=0)
     assert {c.roles.count("user") for c in drawn(0, max_turns=1)} == {1}
+
+
+# --- a conversation's repr can be pasted into code
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+@given(data=st.data())
+@settings(max_examples=30, deadline=None)
+def test_a_drawn_conversation_is_what_its_repr_says(name: str, data: st.DataObject) -> None:
+    conversation = data.draw(conversations(**DEPLOYMENTS[name]))
+    assert eval(repr(conversation), {"Conversation": Conversation}) == conversation
+
+
+MESSAGES = st.builds(
+    Message,
+    st.text(max_size=3),
+    st.text(st.characters(exclude_categories=()), max_size=3),
+    st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["1", "1.0", "NaN", '{"a":1}', "null"]))).map(tuple),
+    st.lists(st.sampled_from(["a", "\ud800"])).map(tuple),
+)
+
+
+@given(st.lists(MESSAGES, max_size=3).map(tuple), st.lists(st.sampled_from(["{}", '{"a": 1}', "NaN"])).map(tuple))
+@settings(deadline=None)
+def test_any_conversation_is_what_its_repr_says(messages: tuple[Message, ...], tools: tuple[str, ...]) -> None:
+    conversation = Conversation(messages, tools)
+    assert eval(repr(conversation), {"Conversation": Conversation, "Message": Message}) == conversation
+
+
+def test_the_repr_is_as_short_as_it_can_be() -> None:
+    plain = Conversation.of(("user", "hi"), ("assistant", ""))
+    assert repr(plain) == "Conversation.of(('user', 'hi'), ('assistant', ''))"
+    tools = Conversation.from_list({"messages": [{"role": "user", "content": "hi"}], "tools": [{"type": "function"}]})
+    assert repr(tools) == (
+        "Conversation.from_list({'messages': [{'role': 'user', 'content': 'hi'}], 'tools': [{'type': 'function'}]})"
+    )

@@ -11,7 +11,7 @@ from template_checks.core.display import shortened, spell_out, visible
 from template_checks.core.rendering import Rendering
 from template_checks.divergence.alignment import TokenRange, common_prefix
 from template_checks.divergence.model import scaffold_place
-from template_checks.divergence.trim import core
+from template_checks.divergence.trim import trim_common
 
 _BY_DESIGN = {Cause.SEAM, Cause.REASONING_DROPPED}
 
@@ -96,7 +96,7 @@ def _explain(
 def _changed(
     case: Case, kind: str, message: int, want: str, have: str
 ) -> tuple[Cause, tuple[str, ...], str, str, str, str]:
-    start, core_want, core_have = core(want, have, case.target.tokenizer.control_pattern)
+    start, core_want, core_have = trim_common(want, have, case.target.tokenizer.control_pattern)
     roles = ("start", *case.conversation.roles, "end")
     if kind == "content":
         detail: tuple[str, ...] = ("content", case.conversation.messages[message].role)

@@ -112,6 +112,12 @@ def get_checks(names: tuple[str, ...]) -> list[Check]:
     return [check for check in known.values() if not names or check.name in names]
 
 
+def exists_everywhere(check: Check) -> bool:
+    """Whether the command line knows it too: it is ours or comes by an entry point, not from a conftest.py."""
+    package = _package(_function(check).__module__)
+    return is_ours(package) or any(_package(entry.value) == package for entry in _entry_points())
+
+
 def plugin_problems() -> list[str]:
     """What is wrong with packages that add checks, a sentence each: their checks are missing from every run."""
     _load_own_families()
@@ -168,11 +174,20 @@ def _load_own_families() -> None:
         importlib.import_module(f"template_checks.checks.{family}")
 
 
+def _package(value: str) -> str:
+    """The package of a module, or of the value of an entry point."""
+    return value.partition(":")[0].split(".")[0].strip()
+
+
+def _entry_points() -> list[EntryPoint]:
+    return sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value))
+
+
 @cache
 def _load_plugins() -> tuple[str, ...]:
     """Load every entry point once; says of each that could not be loaded why not."""
     problems = []
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
+    for entry in _entry_points():
         before = set(registry)
         try:
             _load(entry)
@@ -190,8 +205,7 @@ def _load(entry: EntryPoint) -> None:
         if not any(_function(check) is loaded for check in registry.values()):
             raise TemplateChecksError(f"{entry.value} is decorated with neither case_check nor target_check")
         return
-    package = entry.module.split(".")[0]
-    if not any(_function(check).__module__.split(".")[0] == package for check in registry.values()):
+    if not any(_package(_function(check).__module__) == _package(entry.value) for check in registry.values()):
         raise TemplateChecksError(f"{entry.module} registers no check")
 
 

@@ -121,7 +121,7 @@ def seams(selection: Selection, renderers: tuple[str, ...], form: str) -> int:
     from functools import cache
 
     from template_checks.config.target import opened
-    from template_checks.seams.records import seam_lines
+    from template_checks.seams.records import RendererLine, seam_lines
     from template_checks.seams.vocabulary import Vocabulary
     from template_checks.views.console import make_console
     from template_checks.views.progress import late_status
@@ -136,7 +136,8 @@ def seams(selection: Selection, renderers: tuple[str, ...], form: str) -> int:
             for name in chosen:
                 with late_status(quiet=form == "json") as say:
                     lines = list(seam_lines(target, name, vocabulary, say))
-                code = 3 if lines[0].outcome == "error" else code
+                head = lines[0]
+                code = 3 if isinstance(head, RendererLine) and head.outcome == "error" else code
                 if form == "json":
                     for line in lines:
                         print(line.to_json())
@@ -157,9 +158,9 @@ def museum(ids: tuple[str, ...], seeds: int, form: str) -> int:
     """
     from functools import partial
 
+    from template_checks.core.ndjson import to_json
     from template_checks.engine.known_bugs import BugResult, evaluate_bug, known_bugs
     from template_checks.record.known_bugs import known_bug_line, totals_of
-    from template_checks.record.models import to_json
     from template_checks.views.console import make_console
     from template_checks.views.known_bugs import show_known_bugs
     from template_checks.views.progress import late_status

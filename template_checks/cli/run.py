@@ -153,8 +153,8 @@ def run_and_show(
     """Run, write the record as it comes, show it."""
     from rich.text import Text
 
+    from template_checks.core.ndjson import to_json
     from template_checks.engine.database import ExampleDatabase
-    from template_checks.record.models import to_json
     from template_checks.record.reader import record_of
     from template_checks.record.runner import Surroundings, build_targets, execute
     from template_checks.views.console import make_console

@@ -1,6 +1,6 @@
-"""Where the contents stand in a text that a whole-string template produced.
+"""Where the contents are in a text that a whole-string template produced.
 
-The template is rendered once per sequence of roles with unmistakable contents; what stands between them is the
+The template is rendered once per sequence of roles with unmistakable contents; what is between them is the
 scaffold. A real text is then cut along that scaffold. Nothing is guessed: a text that does not fit is not located.
 """
 
@@ -18,17 +18,17 @@ Shape = tuple[Any, ...]
 """The tools, and each message's role, further fields and whether its content is a list of parts."""
 
 _MOST_SHAPES = 2000
+"""Shapes remembered; a forgotten one costs a rendering. 2,000 draws show 13 without tools, 3,500 with them."""
 
 
 class ContentLocator:
-    """ContentLocator of one renderer and purpose, remembered by the conversation's shape.
+    """Locates contents for one renderer and purpose; the scaffold is remembered by the conversation's shape.
 
     Args:
         render_text: renders a conversation to text, as the system under test does.
     """
 
     def __init__(self, render_text: Callable[[Conversation], str]) -> None:
-        """Start with nothing remembered."""
         self._render_text = render_text
         self._known: dict[Shape, tuple[list[int], list[str]] | None] = {}
 

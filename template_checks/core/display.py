@@ -9,7 +9,7 @@ _BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"
 """Hangul fillers and the empty braille pattern: letters and signs by category, and nothing to see."""
 _ESCAPED = frozenset(_GLYPHS.values()) | frozenset(_BLANK_LETTERS)
 _MARKS = frozenset({"Mn", "Me"})
-"""Categories of marks that have no place of their own: accents, variation selectors, enclosing marks."""
+"""Categories of marks that have no width of their own: accents, variation selectors, enclosing marks."""
 
 
 def visible(text: str) -> str:
@@ -32,7 +32,7 @@ def _escape(character: str) -> str:
 
 
 def _is_hidden(character: str) -> bool:
-    """Is it not seen, or seen only on the character before it?"""
+    """Whether it is not seen, or seen only on the character before it."""
     category = unicodedata.category(character)
     return category[0] in "CZ" or category in _MARKS or unicodedata.combining(character) != 0
 

@@ -15,13 +15,13 @@ from types import FrameType
 from template_checks.core.errors import RenderError
 
 SECONDS = 5.0
-"""Of processor time, for one rendering."""
+"""Processor time for one rendering: a template takes milliseconds, and a slow machine must not be refused."""
 
 MEGABYTES = 1024
-"""That the process may grow by."""
+"""Memory by which the process may grow during one rendering."""
 
 _MEASURED_EVERY = 0.2
-"""Seconds after which the memory in use is looked at again: reading it takes as long as many a template."""
+"""Seconds after which the memory in use is measured again: reading it takes as long as many a template."""
 
 MAX_TEXT = 10_000_000
 """Characters; a longer text is refused before it reaches a tokenizer."""

@@ -26,7 +26,6 @@ class Encoded:
     __slots__ = ("_encoding", "_offsets", "ids")
 
     def __init__(self, ids: Sequence[int], encoding: Any | None = None) -> None:
-        """Keep the ids as a tuple."""
         self.ids: tuple[int, ...] = tuple(ids)
         self._encoding = encoding
         self._offsets: list[CharSpan] | None = None
@@ -67,7 +66,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class ContentSpan:
-    """Where the content of message `message` (0-based) stands in a rendering's text."""
+    """Where the content of message `message` (0-based) is in a rendering's text."""
 
     message: int
     start: int
@@ -134,7 +133,7 @@ class Rendering:
 
     @cached_property
     def added(self) -> list[bool]:
-        """For each id: was it added by the system, without text of its own?"""
+        """For each id, whether the system added it, without text of its own."""
         flags: list[bool] = []
         for piece in self.pieces:
             if not piece.text:
@@ -211,7 +210,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class SourceLiteral:
-    """A literal of an artefact from which scaffold comes: its value and where it stands."""
+    """A literal of an artefact from which scaffold comes, with its source."""
 
     value: str
     where: str

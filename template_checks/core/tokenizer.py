@@ -11,6 +11,7 @@ from typing import Any
 from template_checks.core.rendering import Artefact, Encoded
 
 _CACHE_LIMIT = 50_000
+"""Texts remembered. 2,000 draws with all features encode about 9,000; 50,000 of 100 characters take 475 MB."""
 
 
 class Tokenizer:
@@ -37,7 +38,6 @@ class Tokenizer:
         folder: Path | None = None,
         notes: tuple[str, ...] = (),
     ) -> None:
-        """Find out whether character offsets can be had."""
         self.hf = hf
         self.source = source
         self.declared = declared or {}
@@ -107,12 +107,12 @@ class Tokenizer:
 
     @cached_property
     def adds_bos(self) -> bool:
-        """Does the tokenizer put BOS in front when special tokens are added?"""
+        """Whether the tokenizer puts BOS in front when special tokens are added."""
         return self.bos_id is not None and self._encode("a", add_special_tokens=True).ids[:1] == (self.bos_id,)
 
     @cached_property
     def control_tokens(self) -> dict[str, int]:
-        """Strings that become one control id wherever they stand in a text."""
+        """Strings that become one control id wherever they occur in a text."""
         return {token.content: int(index) for index, token in self.hf.added_tokens_decoder.items() if token.content}
 
     @cached_property

@@ -34,11 +34,11 @@ class TokenRange(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Run:
+class SharedText:
     """Text that is equal on both sides: half-open character ranges of the same length.
 
-    `cut_left` and `cut_right` say that different text adjoins. An id without text that stands right there belongs to
-    neither side of the cut, and is not looked at.
+    `cut_left` and `cut_right` say that different text adjoins. An id without text right there belongs to
+    neither side of the cut, and is passed over.
     """
 
     expected: CharSpan
@@ -70,7 +70,7 @@ def tokens_at(rendering: Rendering, start: int, end: int) -> TokenRange:
 
 
 def text_under(rendering: Rendering, tokens: TokenRange) -> tuple[str, CharSpan] | None:
-    """The text that some tokens cover, and where it stands; None where the tokenizer gives no offsets."""
+    """The text that some tokens cover, and its position; None where the tokenizer gives no offsets."""
     spans = rendering.token_spans
     if spans is None:
         return None
@@ -98,11 +98,9 @@ def expand_to_token_boundaries(
     """
     cut_expected, cut_actual = _inside_tokens(expected), _inside_tokens(actual)
     before = common_suffix(expected.text[: want[0]], actual.text[: have[0]])
-    behind = common_prefix(expected.text[want[1] :], actual.text[have[1] :])
+    after = common_prefix(expected.text[want[1] :], actual.text[have[1] :])
     left = next((n for n in range(before) if want[0] - n not in cut_expected and have[0] - n not in cut_actual), before)
-    right = next(
-        (n for n in range(behind) if want[1] + n not in cut_expected and have[1] + n not in cut_actual), behind
-    )
+    right = next((n for n in range(after) if want[1] + n not in cut_expected and have[1] + n not in cut_actual), after)
     return (want[0] - left, want[1] + right), (have[0] - left, have[1] + right)
 
 
@@ -112,18 +110,18 @@ def _inside_tokens(rendering: Rendering) -> set[int]:
 
 
 def misaligned_ranges(
-    expected: Rendering, actual: Rendering, runs: list[Run], skip: tuple[int, int]
+    expected: Rendering, actual: Rendering, shared: list[SharedText], skip: tuple[int, int]
 ) -> list[tuple[TokenRange, TokenRange]]:
     """Where the ids part although the text is the same.
 
     Args:
         expected: one rendering.
         actual: the other.
-        runs: the text they share.
-        skip: how many leading tokens of each are not looked at.
+        shared: the text they share.
+        skip: how many leading tokens of each are passed over.
     """
     found = []
-    for run in runs:
+    for run in shared:
         cut = {
             *([0] if run.cut_left else []),
             *([run.expected[1] - run.expected[0]] if run.cut_right else []),
@@ -172,7 +170,7 @@ def _walk(left: list[_Unit], right: list[_Unit]) -> list[tuple[TokenRange, Token
 
 def _until_they_meet(left: list[_Unit], right: list[_Unit], i: int, j: int) -> tuple[int, int]:
     """Advance at least one unit, then whichever side is behind, until both end at the same character."""
-    # A unit without text (an id the system adds) that only one side has stands alone.
+    # A unit without text (an id the system adds) that only one side has is a group by itself.
     if i < len(left) and left[i].start == left[i].end and not _matches_empty(right, j, left[i]):
         return i + 1, j
     if j < len(right) and right[j].start == right[j].end and not _matches_empty(left, i, right[j]):

@@ -86,11 +86,11 @@ def _leading_bos(sides: Sides, want: int, have: int) -> list[Difference]:
         return []
     name = sides.tokenizer.token(bos)
     if have > want:
-        cause, summary = Cause.DUPLICATED_BOS, f"BOS {name} stands {have} times instead of {want}"
+        cause, summary = Cause.DUPLICATED_BOS, f"BOS {name} occurs {have} times instead of {want}"
         if any(sides.actual.added[:have]) and not all(sides.actual.added[:have]):
             summary += ": once in the text, once more added by the tokenizer"
     else:
-        cause, summary = Cause.MISSING_BOS, f"BOS {name} stands {have} times instead of {want}"
+        cause, summary = Cause.MISSING_BOS, f"BOS {name} occurs {have} times instead of {want}"
     return [
         Difference(
             cause,

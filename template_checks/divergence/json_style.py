@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-Parts = list[Any]
+JsonParts = list[Any]
 """Text, and JSON values as their ordered pairs, in turn."""
 
 
@@ -27,9 +27,9 @@ def json_style_difference(expected: str, actual: str) -> str | None:
     return "order of keys" if _unordered(values[0]) == _unordered(values[1]) else None
 
 
-def _parts(text: str) -> Parts:
+def _parts(text: str) -> JsonParts:
     decoder = json.JSONDecoder(object_pairs_hook=_Pairs)
-    parts: Parts = []
+    parts: JsonParts = []
     begin = at = 0
     while at < len(text):
         if text[at] in "{[":

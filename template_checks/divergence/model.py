@@ -11,7 +11,10 @@ from template_checks.core.tokenizer import Tokenizer
 from template_checks.divergence.alignment import TokenRange
 
 WINDOW = 24
-"""Characters of scaffold on each side of a difference by which its origin is looked up."""
+"""Characters of scaffold on each side of a difference by which the literal that it comes from is found.
+
+Longer than usual control tokens (`<|start_header_id|>` has 19), so that one fits in whole.
+"""
 
 Core = tuple[CharSpan, CharSpan]
 """Characters of a difference: in the expected text, in the actual text."""

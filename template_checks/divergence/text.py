@@ -10,7 +10,7 @@ from template_checks.core.rendering import CharSpan, Segment
 from template_checks.divergence.alignment import expand_to_token_boundaries, tokens_at
 from template_checks.divergence.json_style import json_style_difference
 from template_checks.divergence.model import WINDOW, Core, Difference, Sides, scaffold_place
-from template_checks.divergence.trim import core
+from template_checks.divergence.trim import trim_common
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,6 @@ class TextComparison:
     """
 
     def __init__(self, sides: Sides) -> None:
-        """Nothing is compared yet."""
         self.sides = sides
         bos = sides.tokenizer.bos_id
         name = "" if bos is None else sides.tokenizer.token(bos)
@@ -71,7 +70,7 @@ class TextComparison:
         have = self.sides.actual.text[slice(*pair.actual)]
         if want == have:
             return []
-        prefix, core_want, core_have = core(want, have, self.sides.tokenizer.control_pattern)
+        prefix, core_want, core_have = trim_common(want, have, self.sides.tokenizer.control_pattern)
         want_start, have_start = pair.expected[0] + prefix, pair.actual[0] + prefix
         want_end, have_end = want_start + len(core_want), have_start + len(core_have)
         expected, actual = self.sides.expected, self.sides.actual
@@ -120,16 +119,16 @@ class TextComparison:
             return Cause.OTHER_MARKER
         return Cause.MISSING_SCAFFOLD if core_want else Cause.EXTRA_SCAFFOLD
 
-    def _after_stop(self, pair: _Pair, before: str, behind: str) -> bool:
-        """In a training text, behind the last control token after the last answer: no prompt ever contains it.
+    def _after_stop(self, pair: _Pair, before: str, after: str) -> bool:
+        """Whether it is after the control token that ends the last answer of a training text: no prompt contains that.
 
-        `before` and `behind` are the reference's scaffold on both sides of where the difference begins.
+        `before` and `after` are the reference's scaffold on both sides of where the difference begins.
         """
         last = pair.message == len(self.sides.conversation.messages)
         if not (last and self.sides.conversation.purpose == "train"):
             return False
         controls = self.sides.tokenizer.control_pattern
-        return controls.search(before) is not None and controls.search(behind) is None
+        return controls.search(before) is not None and controls.search(after) is None
 
     def _is_injected(self, text: str) -> bool:
         """Words, other than control tokens, in front of a conversation that has no system message."""
@@ -168,7 +167,7 @@ class TextComparison:
             return f"the reference has {shown_want}{before}, which nobody wrote; this side has not"
         if have:
             return f"{shown_have}{before}"
-        return f"no {shown_want}{before}" if want.isspace() else f"{shown_want} is missing{before}"
+        return f"{shown_want} {'are' if shown_want.endswith('s') else 'is'} missing{before}"
 
 
 def _repeated(text: str, name: str) -> int:

@@ -6,7 +6,7 @@ from template_checks.core.causes import Cause
 from template_checks.core.display import shortened, spell_out, visible
 from template_checks.core.rendering import CharSpan, Rendering
 from template_checks.divergence.alignment import (
-    Run,
+    SharedText,
     TokenRange,
     common_prefix,
     common_suffix,
@@ -26,7 +26,6 @@ class TokenComparison:
     """
 
     def __init__(self, sides: Sides, cores: list[Core], skip: tuple[int, int]) -> None:
-        """Nothing is compared yet."""
         self.sides = sides
         self.cores = cores
         self.skip = skip
@@ -37,19 +36,19 @@ class TokenComparison:
             return []
         if self.sides.expected.token_spans is None or self.sides.actual.token_spans is None:
             return [self._without_offsets()]
-        groups = misaligned_ranges(self.sides.expected, self.sides.actual, self._runs(), self.skip)
+        groups = misaligned_ranges(self.sides.expected, self.sides.actual, self._shared_texts(), self.skip)
         return [self._token_difference(left, right) for left, right in groups]
 
-    def _runs(self) -> list[Run]:
+    def _shared_texts(self) -> list[SharedText]:
         """The text both share: what lies between the differences in the text."""
         ends = (len(self.sides.expected.text), len(self.sides.actual.text))
-        runs, left, right = [], 0, 0
+        shared, left, right = [], 0, 0
         for want, have in [*sorted(self.cores), ((ends[0], ends[0]), (ends[1], ends[1]))]:
             if want[0] > left and want[0] - left == have[0] - right:
                 cut_right = want[0] < ends[0] or have[0] < ends[1]
-                runs.append(Run((left, want[0]), (right, have[0]), bool(left or right), cut_right))
+                shared.append(SharedText((left, want[0]), (right, have[0]), bool(left or right), cut_right))
             left, right = max(left, want[1]), max(right, have[1])
-        return runs
+        return shared
 
     def _token_difference(self, left: TokenRange, right: TokenRange) -> Difference:
         want, have = text_under(self.sides.expected, left), text_under(self.sides.actual, right)

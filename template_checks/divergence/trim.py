@@ -7,10 +7,10 @@ import re
 from template_checks.divergence.alignment import common_prefix, common_suffix
 
 
-def core(want: str, have: str, control: re.Pattern[str]) -> tuple[int, str, str]:
+def trim_common(want: str, have: str, control: re.Pattern[str]) -> tuple[int, str, str]:
     """Trim what two strings have in common.
 
-    An insertion or deletion that could stand in several places is moved so that it begins with a control token, where
+    An insertion or deletion that fits at several positions is moved so that it begins with a control token, where
     it can: `<|im_start|>system…<|im_end|>` rather than `system…<|im_end|><|im_start|>`.
 
     Args:
@@ -29,7 +29,7 @@ def core(want: str, have: str, control: re.Pattern[str]) -> tuple[int, str, str]
     if core_want and core_have:
         return prefix, core_want, core_have
     longer, length = (have, len(core_have)) if core_have else (want, len(core_want))
-    start = _slid(longer, prefix, length, control)
+    start = _begin_at_control(longer, prefix, length, control)
     moved = longer[start : start + length]
     return start, "" if core_have else moved, moved if core_have else ""
 
@@ -50,7 +50,7 @@ def _outside(text: str, position: int, control: re.Pattern[str]) -> tuple[int, i
     return position, position
 
 
-def _slid(text: str, start: int, length: int, control: re.Pattern[str]) -> int:
+def _begin_at_control(text: str, start: int, length: int, control: re.Pattern[str]) -> int:
     """Where a run that repeats can begin with a control token: as it is, or further to the left."""
     for earlier in range(start, max(-1, start - length), -1):
         if earlier < start and text[earlier] != text[earlier + length]:

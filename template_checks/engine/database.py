@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from template_checks.checks.findings import Counterexample, Finding
-from template_checks.core.conversation import Conversation
+from template_checks.core.conversation import Conversation, Purpose
 from template_checks.core.errors import TemplateChecksError, UsageError
+from template_checks.core.files import replace_file
 from template_checks.engine.shrink import size
 
 FOLDER = ".template-checks"
+
+
+class KeptExample(BaseModel):
+    """A counterexample as its file holds it. `config` names the run's configuration on the command line."""
+
+    model_config = ConfigDict(frozen=True)
+
+    fingerprint: str
+    config: list[str]
+    target: str
+    check: str
+    renderer: str | None
+    purpose: Purpose | None
+    conversation: Any
 
 
 class ExampleDatabase:
@@ -24,7 +40,6 @@ class ExampleDatabase:
     """
 
     def __init__(self, folder: Path, config: list[str]) -> None:
-        """Touch nothing yet."""
         self.folder = folder / FOLDER / "counterexamples"
         self.config = config
         self.problem: str | None = None
@@ -32,21 +47,21 @@ class ExampleDatabase:
     def save(self, finding: Finding) -> None:
         """Keep a finding; a folder that cannot be written is noted, not fatal."""
         conversation = finding.mismatch.conversation
-        data = {
-            "fingerprint": finding.fingerprint,
-            "config": self.config,
-            "target": finding.target,
-            "check": finding.item.check.name,
-            "renderer": finding.item.renderer,
-            "purpose": finding.item.purpose,
-            "conversation": conversation.to_data() if conversation is not None else None,
-        }
+        kept = KeptExample(
+            fingerprint=finding.fingerprint,
+            config=self.config,
+            target=finding.target,
+            check=finding.item.check.name,
+            renderer=finding.item.renderer,
+            purpose=finding.item.purpose,
+            conversation=conversation.to_data() if conversation is not None else None,
+        )
         path = self.folder / finding.target / f"{finding.fingerprint}.json"
         try:
             known = _read(path)[0].conversation if path.exists() else None
             if known is not None and conversation is not None and size(known) < size(conversation):
                 return  # a smaller one is kept already
-            _write(path, data)
+            _write(path, kept)
         except (OSError, UsageError) as error:
             self.problem = f"counterexamples are not kept: {error}"
 
@@ -85,29 +100,21 @@ class ExampleDatabase:
         return _read(max(paths, key=lambda path: path.stat().st_mtime))
 
 
-def _write(path: Path, data: dict[str, Any]) -> None:
+def _write(path: Path, kept: KeptExample) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     ignore = path.parents[2] / ".gitignore"
     if not ignore.exists():
         ignore.write_text("*\n", encoding="ascii")
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, suffix=".tmp", encoding="utf-8") as file:
-        json.dump(data, file, ensure_ascii=True, indent=1)
-    Path(file.name).replace(path)
+    replace_file(path, json.dumps(kept.model_dump(), ensure_ascii=True, indent=1).encode("ascii"))
 
 
 def _read(path: Path) -> tuple[Counterexample, list[str]]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        return (
-            Counterexample(
-                data["fingerprint"],
-                data["target"],
-                data["check"],
-                data["renderer"],
-                data["purpose"],
-                Conversation.from_list(data["conversation"], str(path)) if data["conversation"] is not None else None,
-            ),
-            list(data["config"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        kept = KeptExample.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        conversation = None if kept.conversation is None else Conversation.from_list(kept.conversation, str(path))
+    except (OSError, ValueError) as error:
         raise UsageError(f"A kept counterexample cannot be read: {error}", where=str(path)) from error
+    return (
+        Counterexample(kept.fingerprint, kept.target, kept.check, kept.renderer, kept.purpose, conversation),
+        kept.config,
+    )

@@ -40,23 +40,23 @@ def features(target: Target) -> frozenset[Feature]:
     return frozenset[Feature]().union(*(renderer.features for renderer in target.renderers.values()))
 
 
-def fixed(target: Target, own: list[str]) -> Iterator[Conversation]:
+def fixed(target: Target, texts: list[str]) -> Iterator[Conversation]:
     """Conversations that every run examines, the user's own first."""
     yield from target.conversations
     config = target.config
-    yield from starters(roles=config.roles, system=config.system, own=own, features=features(target))
+    yield from starters(roles=config.roles, system=config.system, target_strings=texts, features=features(target))
 
 
-def target_conversations(target: Target, own: list[str] | None = None) -> SearchStrategy[Conversation]:
+def target_conversations(target: Target, texts: list[str] | None = None) -> SearchStrategy[Conversation]:
     """What is drawn for a target; its own strings can be handed over where they are known."""
     config = target.config
-    strings = target_strings(target) if own is None else own
-    return conversations(roles=config.roles, system=config.system, own=strings, features=features(target))
+    strings = target_strings(target) if texts is None else texts
+    return conversations(roles=config.roles, system=config.system, target_strings=strings, features=features(target))
 
 
-def draw(target: Target, own: list[str], numbers: range, seed: int, examine: Callable[[Conversation], None]) -> None:
+def draw(target: Target, texts: list[str], numbers: range, seed: int, examine: Callable[[Conversation], None]) -> None:
     """Draw the conversations of these numbers for the target and hand each to `examine`."""
-    strategy = target_conversations(target, own)
+    strategy = target_conversations(target, texts)
     draw_from(strategy, numbers, seed, examine)
 
 

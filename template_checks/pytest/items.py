@@ -17,7 +17,6 @@ from template_checks.core.errors import TemplateChecksError, UsageError
 from template_checks.core.suggest import suggest
 from template_checks.engine.plan import plan
 from template_checks.engine.profiles import get_profile
-from template_checks.pytest.plugin import ChecksFile
 from template_checks.pytest.session import TargetRun
 from template_checks.pytest.state import MARKER, STATE, State
 from template_checks.record.models import FindingLine
@@ -29,7 +28,7 @@ class MismatchFound(Exception):  # noqa: N818 — the tool works; what it looks 
     """A check does not hold; the text is what the terminal view prints."""
 
 
-def collect_targets(file: ChecksFile, state: State) -> list[TargetNode]:
+def collect_targets(file: pytest.File, state: State) -> list[TargetNode]:
     """One node for each selected target of a configuration file."""
     options, first = state.options, state.files[0]
     if options.record is not None and first.path != file.path:

@@ -9,12 +9,12 @@ import argparse
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from template_checks.pytest.file import ChecksFile
 from template_checks.pytest.state import FILE_NAME, MARKER, STATE, State
 
 
@@ -111,23 +111,3 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             else f"no record: no {FILE_NAME} could be collected"
         )
         terminalreporter.write_line(f"template-checks: {said}")
-
-
-class ChecksFile(pytest.File):
-    """One configuration file."""
-
-    def collect(self) -> Iterator[pytest.Collector]:
-        """One node for each selected target."""
-        from template_checks.pytest.items import collect_targets
-
-        state = self.config.stash[STATE]
-        state.files.append(self)
-        yield from collect_targets(self, state)
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Our errors without traceback."""
-        from template_checks.core.errors import TemplateChecksError
-
-        if isinstance(excinfo.value, TemplateChecksError):
-            return str(excinfo.value)
-        return super().repr_failure(excinfo)

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from template_checks.checks.findings import Item
 from template_checks.config.target import Target
 from template_checks.core.files import replace_file
+from template_checks.core.ndjson import RecordModel, to_json
 from template_checks.engine.database import ExampleDatabase
 from template_checks.engine.profiles import get_profile
 from template_checks.pytest.state import STATE, State
@@ -29,16 +30,11 @@ from template_checks.record.models import (
     LedgerLine,
     Line,
     OutcomeLine,
-    RecordModel,
     TargetLines,
-    to_json,
 )
 from template_checks.record.runner import Surroundings, closing_lines, search_target
 from template_checks.record.summary import RunSummary, several
 from template_checks.views.failure import short_text
-
-if TYPE_CHECKING:
-    from template_checks.pytest.items import TargetNode
 
 if sys.platform != "win32":
     import fcntl
@@ -64,7 +60,7 @@ class TargetRun:
     For all items of the plan where the accepted entries are selected: what nobody looked for is not fixed.
     """
 
-    def __init__(self, node: TargetNode, target: Target, items: list[Item]) -> None:
+    def __init__(self, node: pytest.Collector, target: Target, items: list[Item]) -> None:
         self.node = node
         self.target = target
         self.items = items

@@ -6,12 +6,9 @@ import random
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-
-if TYPE_CHECKING:
-    from template_checks.pytest.session import Account, TargetRun
 
 FILE_NAME = "template-checks.toml"
 MARKER = "template_checks"
@@ -50,7 +47,8 @@ class State:
     """What the plug-in knows in one session.
 
     Under xdist the controller draws the seed, its workers receive it, collect and search, and give back an account.
-    `folder` is where workers leave for one another what they found.
+    `folder` is where workers leave for one another what they found. `files` are the collected configuration files,
+    `runs` and `accounts` those of `session`, which this module must not import.
     """
 
     options: Options
@@ -59,10 +57,10 @@ class State:
     folder: str | None
     began: float = field(default_factory=time.time)
     files: list[Any] = field(default_factory=list)
-    runs: list[TargetRun] = field(default_factory=list)
+    runs: list[Any] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     workers: list[Any] = field(default_factory=list)
-    accounts: list[Account] = field(default_factory=list)
+    accounts: list[Any] = field(default_factory=list)
     recorded: bool = False
 
     @classmethod

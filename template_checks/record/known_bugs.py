@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Literal
 
 from template_checks.checks.base import Severity
+from template_checks.core.ndjson import Count, RecordModel, Text
 from template_checks.engine.known_bugs import BugResult
-from template_checks.record.models import Count, RecordModel, Text
 
 _MESSAGES, _WITH_HISTORY, _CHARACTERS = 2, 4, 3
 """A counterexample is small with a question and an answer, a turn more where the bug needs history, and contents that

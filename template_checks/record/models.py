@@ -7,13 +7,9 @@ has a `kind`. A record without footer belongs to a run that was cut off.
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     PlainValidator,
@@ -26,17 +22,11 @@ from template_checks.checks.findings import OutcomeName
 from template_checks.core.causes import Cause
 from template_checks.core.conversation import Conversation, Purpose
 from template_checks.core.errors import UsageError
+from template_checks.core.ndjson import Count, RecordModel, Text
 from template_checks.engine.accepted import EntryState
 
 RECORD_VERSION: Literal[2] = 2
 """Version of the record's format. Version 1 (template-checks 0.1.0) had no defects."""
-
-
-def _without_surrogates(value: Any) -> Any:
-    """JSON in UTF-8 cannot hold half surrogate pairs; where one stands, its escape does."""
-    if isinstance(value, str) and not value.isascii():
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
-    return value
 
 
 def _read_conversation(value: Any) -> Conversation:
@@ -51,8 +41,6 @@ def _read_conversation(value: Any) -> Conversation:
     return conversation
 
 
-Text = Annotated[str, BeforeValidator(_without_surrogates)]
-Count = Annotated[int, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Fingerprint = Annotated[str, Field(pattern="^[0-9a-f]{8}$")]
 Range = tuple[Count, Count]
@@ -77,12 +65,6 @@ ConversationData = Annotated[
     ),
 ]
 """Messages as OpenAI's interface has them, or an object with messages and tools."""
-
-
-class RecordModel(BaseModel):
-    """Base of all parts of a record: immutable; keys that this version does not know are left out."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", json_schema_serialization_defaults_required=True)
 
 
 # Header
@@ -443,11 +425,6 @@ class TargetLines(RecordModel):
     lines: tuple[AnyLine, ...] = ()
     ledger: tuple[LedgerLine, ...] = ()
     interrupted: bool = False
-
-
-def to_json(line: RecordModel) -> str:
-    """One line of the file: ASCII, so that no encoding can spoil it."""
-    return json.dumps(line.model_dump(), ensure_ascii=True)
 
 
 def schema() -> dict[str, Any]:

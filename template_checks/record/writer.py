@@ -6,6 +6,7 @@ from typing import Any
 
 from template_checks.checks.base import Side
 from template_checks.checks.findings import Finding, Outcome
+from template_checks.checks.registry import exists_everywhere
 from template_checks.config.schema import Accepted
 from template_checks.core.rendering import Rendering
 from template_checks.core.tokenizer import Tokenizer
@@ -48,10 +49,18 @@ def finding_line(finding: Finding, tokenizer: Tokenizer) -> FindingLine:
         conversations_until_found=finding.conversations,
         compared_with=expected.name if expected is not None and check.compares else None,
         same_text=same_text(mismatch),
-        reproduce=f"template-checks replay {finding.fingerprint}" if mismatch.conversation else None,
+        reproduce=_reproduce(finding) if mismatch.conversation else None,
         **_side("expected", expected, tokenizer),
         **_side("actual", actual, tokenizer),
     )
+
+
+def _reproduce(finding: Finding) -> str:
+    """The command that shows a finding again; only pytest knows a check that a conftest.py adds."""
+    check = finding.item.check
+    if exists_everywhere(check):
+        return f"template-checks replay {finding.fingerprint}"
+    return f"pytest --check-only {check.name}"
 
 
 def _side(name: str, side: Side | None, tokenizer: Tokenizer) -> dict[str, Any]:

@@ -78,12 +78,11 @@ class Renderer(ABC):
     """Whether it gives labels, in words."""
     gives_labels: bool = False
     sees_clock: ClassVar[bool] = True
-    """Does it run in this process, so that it sees the clock as this process sees it?"""
+    """Whether it runs in this process, so that it sees the clock as this process sees it."""
     masks_padding: bool | None = None
-    """Does the collator behind it set the label of every padding id to -100? None: not known."""
+    """Whether the collator of its training sets the label of every padding id to -100; None where that is not known."""
 
     def __init__(self, name: str, options: Any, context: Context) -> None:
-        """Set up what every renderer has."""
         self.name = name
         self.options = options
         self.context = context

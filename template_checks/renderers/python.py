@@ -57,9 +57,8 @@ class PythonRenderer(Renderer):
     `tokenizer` (the transformers tokenizer), `tools` and `continue_final_message` that it has parameters for.
     It returns one of: the text; a list of ids; `(ids, labels)`; a dict with `text`, `ids` (or `input_ids`),
     `labels`; or, where it tokenizes in pieces, a dict with `pieces`: texts that are tokenized each on its own and ids
-    that stand between them, each perhaps in a pair with whether loss is computed on it. Messages are fresh dicts each
-    time. It may raise `template_checks.Unsupported` for
-    conversations it cannot express.
+    that come between them, each perhaps in a pair with whether loss is computed on it. Messages are fresh dicts each
+    time. It may raise `template_checks.Unsupported` for conversations it cannot express.
 
     Raises:
         UsageError: no such file, module or function, or a function that wants other arguments.
@@ -82,7 +81,7 @@ class PythonRenderer(Renderer):
         self.masks_padding = options.masks_padding
         self._function = self._resolve(options)
         self._arguments = accepted_arguments(self._function, self._place)
-        self._scaffolds: dict[Purpose, ContentLocator] = {}
+        self._locators: dict[Purpose, ContentLocator] = {}
 
     def render(self, conversation: Conversation, purpose: Purpose) -> Rendering:
         """Call the function, and tokenize its text where it returns no ids.
@@ -170,9 +169,9 @@ class PythonRenderer(Renderer):
         return parse_result(value)
 
     def _locate(self, conversation: Conversation, purpose: Purpose, text: str) -> tuple[ContentSpan, ...] | None:
-        if purpose not in self._scaffolds:
-            self._scaffolds[purpose] = ContentLocator(lambda probe: self._call(probe, purpose).text or "")
-        return self._scaffolds[purpose].locate(conversation, text)
+        if purpose not in self._locators:
+            self._locators[purpose] = ContentLocator(lambda probe: self._call(probe, purpose).text or "")
+        return self._locators[purpose].locate(conversation, text)
 
     def _resolve(self, options: PythonOptions) -> Callable[..., Any]:
         """Import the function; the file that it is in is an artefact."""

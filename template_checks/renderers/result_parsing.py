@@ -15,7 +15,7 @@ _KEYS = ("text", "ids", "input_ids", "labels", "pieces")
 _OTHER_KEYS = frozenset({"attention_mask", "token_type_ids", "position_ids", "special_tokens_mask"})
 _EXPECTED = "text, a list of ids, (ids, labels), or a dict with text, ids, labels, or with pieces"
 
-Part = tuple[str | tuple[int, ...], bool | None]
+ReturnedPart = tuple[str | tuple[int, ...], bool | None]
 """What is tokenized on its own, or ids that are put in between; and whether loss is computed on it, if known."""
 
 
@@ -29,11 +29,11 @@ class FunctionResult:
     text: str | None = None
     ids: tuple[int, ...] | None = None
     labels: tuple[int, ...] | None = None
-    pieces: tuple[Part, ...] | None = None
+    pieces: tuple[ReturnedPart, ...] | None = None
 
     @property
     def labelled(self) -> bool:
-        """Does it say what loss is computed on?"""
+        """Whether it says what loss is computed on."""
         if self.pieces is not None:
             return all(supervised is not None for _, supervised in self.pieces)
         return self.labels is not None
@@ -47,7 +47,7 @@ class LabelledRendering(Rendering):
 
     @cached_property
     def labels(self) -> tuple[int, ...] | None:
-        """As given."""
+        """The labels that the function returned."""
         return self.given
 
 
@@ -96,7 +96,7 @@ def _from_pieces(value: Mapping[Any, Any]) -> FunctionResult:
     return FunctionResult(text="".join(what for what, _ in parts if isinstance(what, str)), pieces=parts)
 
 
-def _part(item: Any, number: int) -> Part:
+def _part(item: Any, number: int) -> ReturnedPart:
     supervised: bool | None = None
     if isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[1], bool):
         item, supervised = item

@@ -22,7 +22,7 @@ from template_checks.renderers.result_parsing import rendering_of_text
 from template_checks.sources.cache import sha256_file
 
 _GENERATION_BLOCK = r"\{%-?\s*generation\s*-?%\}"
-"""As transformers looks for it."""
+"""How transformers recognizes the block."""
 
 
 class TokenizerOptions(RendererOptions):
@@ -60,7 +60,7 @@ class TokenizerRenderer(Renderer):
         self.gives_labels = re.search(_GENERATION_BLOCK, self.template) is not None
         self.masks_padding = options.masks_padding
         self.artefacts = [self._artefact()]
-        self._scaffolds: dict[Purpose, ContentLocator] = {}
+        self._locators: dict[Purpose, ContentLocator] = {}
         self._verified: set[Purpose] = set()
         self._endless: TimeLimitError | None = None
 
@@ -70,9 +70,9 @@ class TokenizerRenderer(Renderer):
         encoded = self.tokenizer.encode(text)
         if purpose not in self._verified:
             self._verify(conversation, purpose, encoded.ids)
-        if purpose not in self._scaffolds:
-            self._scaffolds[purpose] = ContentLocator(lambda probe: self._text(probe, purpose))
-        contents = self._scaffolds[purpose].locate(conversation, text)
+        if purpose not in self._locators:
+            self._locators[purpose] = ContentLocator(lambda probe: self._text(probe, purpose))
+        contents = self._locators[purpose].locate(conversation, text)
         labels = self._labels(conversation) if self.gives_labels and purpose == "train" else None
         return rendering_of_text(text, encoded, contents, labels)
 

@@ -1,6 +1,6 @@
 """Where a renderer that tokenizes in pieces joins them.
 
-A seam is where one piece ends and the next begins. Around it stand scaffold, which is fixed, and the contents next to
+A seam is where one piece ends and the next begins. Around it are scaffold, which is fixed, and the contents next to
 it, which may be anything.
 """
 
@@ -45,7 +45,7 @@ class Seam:
         return self.before, self.behind, *roles, self.added
 
     def same_as(self, other: Seam) -> bool:
-        """Is it of the same kind, next to the same messages?"""
+        """Whether it is of the same kind, next to the same messages."""
         return (self.kind, self.left, self.right) == (other.kind, other.left, other.right)
 
 
@@ -79,7 +79,7 @@ def find_seams(renderer: Renderer) -> list[Seam]:
 def seams_in(rendering: Rendering, conversation: Conversation, system: str | None = None) -> list[tuple[int, Seam]]:
     """The seams of one rendering with their positions, those within a content left out.
 
-    Where a content is empty right at a seam, nobody can tell on which side it stands: both are given.
+    Where a content is empty right at a seam, nothing says on which side of it that is: both are given.
 
     Args:
         rendering: of a renderer that tokenizes in pieces, or not.
@@ -90,7 +90,7 @@ def seams_in(rendering: Rendering, conversation: Conversation, system: str | Non
         Unsupported: there is no text, or its contents cannot be located.
     """
     if not rendering.has_text or rendering.contents is None:
-        raise Unsupported("it does not say where the contents stand in its text")
+        raise Unsupported("it does not say where the contents are in its text")
     free = [s for s in rendering.contents if system is None or conversation.roles[s.message] != "system"]
     added: dict[int, tuple[int, ...]] = {}
     base = 0

@@ -1,13 +1,16 @@
 """Every token that can merge across a seam. Nothing is sampled.
 
 Tokenized whole, a token may reach across a seam; tokenized in pieces, it cannot. The tokens that can are found in the
-vocabulary: their bytes are an end of what stands in front of the seam, followed by a beginning of what stands behind
-it. Each is confirmed by encoding both ways.
+vocabulary: their bytes are an end of what is before the seam, followed by a beginning of what is after it. Each is
+confirmed by encoding both ways.
 
-Why that is all of them, where texts are cut by merges alone (BPE): what stands on one side of a token boundary has no
+Why that is all of them, where texts are cut by merges alone (BPE): what is on one side of a token boundary has no
 influence on how the other side is cut. So a token that reaches across in one conversation still does when the
 contents are cut off at its ends and go on with a control token, and such contents are tried. Only fixed text with
 neither control token nor token boundary before the next content could hide one; all ways to cut into it are tried.
+The tests compare this with brute force over small vocabularies: `test_every_pair_of_tokens_of_the_embedded_tokenizer`
+and `test_random_merges_and_templates`.
+
 Where a pre-tokenizer looks at what follows, further continuations are tried, and a token that fits by its text and
 merged with none of them is counted: only where there is none is a list called complete.
 """
@@ -25,10 +28,13 @@ from template_checks.core.rendering import Rendering
 from template_checks.core.tokenizer import Tokenizer
 from template_checks.renderers.base import Renderer
 from template_checks.seams.find import Seam
-from template_checks.seams.vocabulary import Entry, Vocabulary, as_text, completed, preceded
+from template_checks.seams.vocabulary import Vocabulary, VocabularyEntry, as_text, completed, preceded
 
 _FEW, _MANY = 1, 400
-"""How many contents of one side are tried with all of the other, and how many at all, where merges are not alone."""
+"""How many contents of one side are tried with all of the other, and how many at all, where merges are not alone.
+
+A bound on time, not on truth: what is not found within it is counted as undecided.
+"""
 _REACHING = 8
 """Contents for each way in which a token of a content can reach into the fixed text."""
 _CHARACTERS = ("0", "a", " ", "\n", ".", "\t", "é", "\r", "\u3000", "~")
@@ -65,7 +71,7 @@ class Listing:
 
     @property
     def complete(self) -> bool:
-        """Are these all?"""
+        """Whether these are all."""
         return self.reason is None
 
 
@@ -79,7 +85,7 @@ def crossing(tokenizer: Tokenizer, text: str, position: int) -> tuple[int, int, 
 
 
 def find_merges(
-    renderer: Renderer, seam: Seam, vocabulary: Vocabulary, tick: Callable[[], None] = lambda: None
+    renderer: Renderer, seam: Seam, vocabulary: Vocabulary, on_progress: Callable[[], None] = lambda: None
 ) -> Listing:
     """Every token that can merge across one seam, each confirmed by encoding.
 
@@ -87,24 +93,24 @@ def find_merges(
         renderer: whose seam it is.
         seam: one of `find_seams`.
         vocabulary: of the renderer's tokenizer.
-        tick: called for each token that is looked at.
+        on_progress: called for each token that is tried.
     """
     if seam.added:
         return Listing(seam, (), (), None)
-    lister = _MergeFinder(renderer, seam, vocabulary)
+    finder = _MergeFinder(renderer, seam, vocabulary)
     found: list[BoundaryMerge] = []
     undecided: list[int] = []
-    for index, fits in sorted(lister.fits().items()):
-        tick()
+    for index, fits in sorted(finder.fits().items()):
+        on_progress()
         if not vocabulary.stands_alone(index):
             continue
-        confirmed = next(filter(None, (lister.provoked(index, fit) for fit in fits)), None)
+        confirmed = next(filter(None, (finder.provoke(index, fit) for fit in fits)), None)
         if confirmed is not None:
             found.append(confirmed)
-        elif not all(lister.is_refuted(index, fit) for fit in fits):
+        elif not all(finder.is_refuted(index, fit) for fit in fits):
             undecided.append(index)
     reasons = list(vocabulary.doubts)
-    if vocabulary.composes and not lister.is_inert():
+    if vocabulary.composes and not finder.is_inert():
         reasons.append("the tokenizer composes letters and marks (NFC), and the text at this seam can take part in it")
     if undecided:
         fit, them = ("token fits by its", "it") if len(undecided) == 1 else ("tokens fit by their", "them")
@@ -117,7 +123,7 @@ def find_merges(
 
 @dataclass(frozen=True)
 class _Side:
-    """What stands on one side of a seam, as far as a token can reach.
+    """What is on one side of a seam, as far as a token can reach.
 
     `fixed` goes up to the nearest content (`open`), or else to the nearest control token or the end of the text.
     `closed` is the text from which it can be cut in the same way, where it is not open. `cuts` are the numbers of
@@ -176,7 +182,7 @@ class _MergeFinder:
         return _Side(fixed, is_open, closed, cuts)
 
     def is_inert(self) -> bool:
-        """Can nothing of the fixed text at the seam be composed (NFC) with what stands next to it?"""
+        """Whether nothing of the fixed text at the seam can be composed (NFC) with what is next to it."""
         fixed = (self.left.fixed + self.right.fixed).decode()
         if not fixed:  # content meets content, or a control token, at which the text is cut before that
             return not (self.left.open and self.right.open)
@@ -199,7 +205,7 @@ class _MergeFinder:
             found.setdefault(index, []).append(fit)
         return found
 
-    def _candidates(self) -> Iterator[tuple[Entry, int]]:
+    def _candidates(self) -> Iterator[tuple[VocabularyEntry, int]]:
         """Tokens that fit on one side at least, with the number of their bytes in front of the seam."""
         left, right, vocabulary = self.left.fixed, self.right.fixed, self.vocabulary
         for n in range(1, min(len(left), vocabulary.longest) + 1):
@@ -236,7 +242,7 @@ class _MergeFinder:
 
     # Which of them merge
 
-    def provoked(self, index: int, fit: _Fit) -> BoundaryMerge | None:
+    def provoke(self, index: int, fit: _Fit) -> BoundaryMerge | None:
         """The token as it merges in a conversation, if it does in one of those that are tried."""
         lefts = self._contents(self.left, fit.ends, fit.left_over, before=True)
         rights = self._contents(self.right, fit.begins, fit.right_over, before=False)
@@ -304,7 +310,7 @@ class _MergeFinder:
         return BoundaryMerge(index, text, contents, conversation, *_parted(self.tokenizer, rendering, *found[1:]))
 
     def is_refuted(self, index: int, fit: _Fit) -> bool:
-        """Is it shown that the token cannot merge here, whatever the contents are?"""
+        """Whether it is shown that the token cannot merge here, whatever the contents are."""
         if not self.vocabulary.exact and not self.vocabulary.is_control(index):
             return False
         lefts = self._windows(self.left, fit.ends, fit.left_over, before=True)

@@ -14,9 +14,9 @@ from template_checks.core.errors import ArtefactError
 from template_checks.core.tokenizer import Tokenizer
 
 _CONTINUING = range(0x80, 0xC0)
-"""Bytes of a character behind its first."""
+"""Bytes of a character after its first."""
 
-Entry = tuple[bytes, int]
+VocabularyEntry = tuple[bytes, int]
 """(bytes that a token stands for, its id)."""
 
 
@@ -33,7 +33,6 @@ class Vocabulary:
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        """Spell every token."""
         if not getattr(tokenizer.hf, "is_fast", False):
             raise ArtefactError(
                 "Seams can be listed only for a tokenizer that gives character offsets, and this one gives none.",
@@ -47,7 +46,7 @@ class Vocabulary:
         self._normalizers, self._words = _parts(backend.normalizer), _parts(backend.pre_tokenizer)
         self._processors = _parts(backend.post_processor)
         self._byte_level = any(part["type"] == "ByteLevel" for part in [*self._words, *_parts(backend.decoder)])
-        entries: list[Entry] = [(token.content.encode(), index) for index, token in self._added.items()]
+        entries: list[VocabularyEntry] = [(token.content.encode(), index) for index, token in self._added.items()]
         for name, index in backend.get_vocab(with_added_tokens=False).items():
             if index not in self._added and (data := self._spelled(name)) is not None:
                 entries.append((data, index))
@@ -64,16 +63,16 @@ class Vocabulary:
         text = unicodedata.normalize("NFC", text) if self.composes else text
         return (text if self._byte_level else text.replace("\u2581", " ")).encode()
 
-    def starting(self, data: bytes) -> Iterator[Entry]:
+    def starting(self, data: bytes) -> Iterator[VocabularyEntry]:
         """The tokens that start with `data`."""
         return _from(self.entries, data)
 
-    def ending(self, data: bytes) -> Iterator[Entry]:
+    def ending(self, data: bytes) -> Iterator[VocabularyEntry]:
         """The tokens that end with `data`."""
         return ((entry[::-1], index) for entry, index in _from(self._backwards, data[::-1]))
 
     def is_control(self, index: int) -> bool:
-        """Is it looked for in a text before anything else is done with that text?"""
+        """Whether it is searched for in a text before anything else is done with that text."""
         return index in self._added
 
     def absorbing(self, *, left: bool) -> list[tuple[int, str]]:
@@ -81,7 +80,7 @@ class Vocabulary:
         return [(i, t.content) for i, t in self._added.items() if (t.lstrip if left else t.rstrip)]
 
     def stands_alone(self, index: int) -> bool:
-        """Do merges make this token out of its own text? A token of which they do not never occurs."""
+        """Whether merges make this token out of its own text. A token that they do not make never occurs."""
         if self.is_control(index) or not self._is_bpe:
             return True
         made = self._model.tokenize(self._model.id_to_token(index))
@@ -130,7 +129,7 @@ class Vocabulary:
             yield "the tokenizer has no control token that ends a text"
 
 
-def _from(entries: list[Entry], data: bytes) -> Iterator[Entry]:
+def _from(entries: list[VocabularyEntry], data: bytes) -> Iterator[VocabularyEntry]:
     for position in range(bisect_left(entries, (data,)), len(entries)):
         if not entries[position][0].startswith(data):
             break
@@ -152,13 +151,16 @@ def _parts(component: Any) -> list[dict[str, Any]]:
 
 
 def _keeps_whole(part: dict[str, Any]) -> bool:
-    """Does this step of a pre-tokenizer cut nothing?"""
+    """Whether this step of a pre-tokenizer cuts nothing."""
     option = {"ByteLevel": "use_regex", "Metaspace": "split"}.get(part["type"])
     return option is not None and part.get(option) is False
 
 
 def _is_harmless(part: dict[str, Any]) -> bool:
-    """NFC is looked at where a seam is; a space that becomes U+2581 is undone by the spelling of the tokens."""
+    """Whether what this step of a normalizer rewrites is accounted for.
+
+    NFC is judged at the seam; a space that becomes U+2581 is undone by the spelling of the tokens.
+    """
     if part["type"] == "Replace":
         return (part["pattern"], part["content"]) == ({"String": " "}, "\u2581")
     return bool(part["type"] == "NFC")

@@ -60,7 +60,7 @@ def fetch_once(key: str, fetch: Callable[[Path], None], *, what: str) -> Path:
     Raises:
         ArtefactError: the cache cannot be written, or a file in it is not what was fetched.
         ValueError: the key leaves the cache.
-        BaseException: whatever `fetch` raises; nothing is left behind then.
+        BaseException: whatever `fetch` raises; nothing is left in the cache then.
     """
     parts = PurePosixPath(key).parts
     if not parts or key.startswith("/") or ".." in parts:
@@ -98,7 +98,7 @@ def write_file(path: Path, text: str, *, what: str) -> None:
 def _is_there(folder: Path) -> bool:
     try:
         return folder.exists()
-    except OSError:  # not to be looked into; writing to it will say so
+    except OSError:  # not readable; writing to it will say so
         return False
 
 

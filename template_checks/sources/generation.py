@@ -9,7 +9,7 @@ from template_checks.core.rendering import Artefact, Stop
 from template_checks.sources.cache import sha256_file
 from template_checks.sources.files import read_object
 
-NAME = "generation_config.json"
+GENERATION_CONFIG = "generation_config.json"
 
 
 def load_generation_config(
@@ -29,7 +29,7 @@ def load_generation_config(
         ArtefactError: the named file is missing, not JSON, or its `eos_token_id` is no id or list of ids.
     """
     if path is None:
-        path = tokenizer_folder / NAME if tokenizer_folder else None
+        path = tokenizer_folder / GENERATION_CONFIG if tokenizer_folder else None
         if path is None or not path.is_file():
             return None, None
     elif not path.is_file():
@@ -42,5 +42,5 @@ def load_generation_config(
             f"eos_token_id is {value!r}: it must be a token id or a list of token ids.",
             where=f"{path}: eos_token_id",
         )
-    stops = tuple(Stop(source=NAME, id=item) for item in dict.fromkeys(ids))
+    stops = tuple(Stop(source=GENERATION_CONFIG, id=item) for item in dict.fromkeys(ids))
     return stops, Artefact(path.name, sha256_file(path), path)

@@ -32,19 +32,19 @@ MARKUP = ("<", "&", "'", '"', "<b>", "&amp;", "[INST]", "###", "```", "</s", "â–
 FRAGMENTS = (*PLAIN, *WHITE_SPACE, *COMBINING, *CONTROL, *BRACES, *MARKUP)
 
 
-def fragments(own: Iterable[str] = ()) -> list[str]:
+def fragments(target_strings: Iterable[str] = ()) -> list[str]:
     """All fragments, simplest first, with the target's own strings at the end."""
-    return list(dict.fromkeys([*FRAGMENTS, *own]))
+    return list(dict.fromkeys([*FRAGMENTS, *target_strings]))
 
 
-def contents(*, own: Iterable[str] = (), max_fragments: int = 3) -> st.SearchStrategy[str]:
+def contents(*, target_strings: Iterable[str] = (), max_fragments: int = 3) -> st.SearchStrategy[str]:
     """Contents of one message: empty, one fragment or a few in a row, now and then arbitrary characters.
 
     Shrinks towards the empty text and towards the first fragments.
 
     Args:
-        own: the target's own strings, used as text.
+        target_strings: the target's own strings, used as text.
         max_fragments: most fragments in a row.
     """
-    pieces = st.lists(st.sampled_from(fragments(own)), max_size=max_fragments).map("".join)
+    pieces = st.lists(st.sampled_from(fragments(target_strings)), max_size=max_fragments).map("".join)
     return pieces | st.text(st.characters(codec="utf-8"), min_size=1, max_size=4)

@@ -1,6 +1,6 @@
 """Conversations: an optional system message and turns of user and assistant, with whatever else the target knows.
 
-Each ends with an assistant turn: an exchange looks at every prefix, so the prompts come with it.
+Each ends with an assistant turn: every prefix is examined, so the prompts come with it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ DEFAULT_ROLES = ("system", "user", "assistant")
 THINKING = ("", "a", "a\n", "\na\n", " ", "ß\n\nb")
 """Reasoning contents."""
 
-Turn = list[Message]
+TurnMessages = list[Message]
 
 
 def conversations(
     *,
     roles: Iterable[str] = DEFAULT_ROLES,
     system: str | None = None,
-    own: Iterable[str] = (),
+    target_strings: Iterable[str] = (),
     features: Collection[Feature] = (),
     max_turns: int = 3,
 ) -> st.SearchStrategy[Conversation]:
@@ -34,7 +34,7 @@ def conversations(
     Args:
         roles: legal roles; without `system` none begins with a system message.
         system: the system prompt that every conversation carries; None draws one now and then.
-        own: the target's own strings (special tokens, literals of its templates), used as text in contents.
+        target_strings: the target's own strings (special tokens, literals of its templates), used as text in contents.
         features: what else may occur: tools, tool-calls, reasoning, parts.
         max_turns: most pairs of user and assistant.
 
@@ -42,7 +42,7 @@ def conversations(
     """
     if max_turns < 1:
         raise ValueError("max_turns must be at least 1")
-    content = contents(own=own)
+    content = contents(target_strings=target_strings)
     if system is not None:
         first: st.SearchStrategy[str | None] = st.just(system)
     elif "system" in roles:
@@ -59,7 +59,7 @@ def conversations(
     return plain | st.builds(_of_turns, first, turns, tools)
 
 
-def _turn(content: st.SearchStrategy[str], features: Collection[Feature]) -> st.SearchStrategy[Turn]:
+def _turn(content: st.SearchStrategy[str], features: Collection[Feature]) -> st.SearchStrategy[TurnMessages]:
     """What the user says, perhaps tools that are used, and the answer."""
     user = content.map(lambda text: Message("user", text))
     if "parts" in features:
@@ -68,7 +68,7 @@ def _turn(content: st.SearchStrategy[str], features: Collection[Feature]) -> st.
     if "reasoning" in features:
         thinking = st.sampled_from(THINKING)
         answer = answer | st.builds(lambda m, text: m.having(reasoning_content=text), answer, thinking)
-    middle: st.SearchStrategy[Turn] = st.just([])
+    middle: st.SearchStrategy[TurnMessages] = st.just([])
     if "tool-calls" in features:
         middle = middle | uses(content)
     return st.builds(lambda first, tools, last: [first, *tools, last], user, middle, answer)
@@ -85,7 +85,7 @@ def _of_pairs(system: str | None, turns: list[tuple[str, str]]) -> Conversation:
     return Conversation(tuple(messages))
 
 
-def _of_turns(system: str | None, turns: list[Turn], tools: tuple[str, ...]) -> Conversation:
+def _of_turns(system: str | None, turns: list[TurnMessages], tools: tuple[str, ...]) -> Conversation:
     first = [] if system is None else [Message("system", system)]
     return Conversation((*first, *(message for turn in turns for message in turn)), tools)
 
@@ -94,7 +94,7 @@ def starters(
     *,
     roles: Iterable[str] = DEFAULT_ROLES,
     system: str | None = None,
-    own: Sequence[str] = (),
+    target_strings: Sequence[str] = (),
     features: Collection[Feature] = (),
 ) -> Iterator[Conversation]:
     """Fixed conversations that every run examines first, so that detection does not depend on luck.
@@ -106,11 +106,11 @@ def starters(
     edges = [
         "",
         "0",
-        *own[:1],
+        *target_strings[:1],
         *WHITE_SPACE,
         *(f"a{space}" for space in WHITE_SPACE[:6]),
         *COMBINING,
-        *own[1:],
+        *target_strings[1:],
         "{user}",
         "<&'\">",
     ]

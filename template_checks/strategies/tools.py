@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from template_checks.core.conversation import Message
 
-NAME = "f"
+TOOL_NAME = "f"
 
 DEFINITIONS: tuple[dict[str, Any], ...] = (
-    {"name": NAME, "description": "d", "parameters": {"type": "object", "properties": {}}},
+    {"name": TOOL_NAME, "description": "d", "parameters": {"type": "object", "properties": {}}},
     {
         "name": "look_up",
         "description": "Größe ≥ 1 & <b>'\"/ 你好",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from template_checks.record.models import to_json
+from template_checks.core.ndjson import to_json
 from template_checks.record.reader import Record
 
 

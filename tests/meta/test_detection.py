@@ -23,9 +23,9 @@ from template_checks.core.conversation import Conversation
 from template_checks.engine.plan import plan
 from template_checks.engine.profiles import PROFILES
 from template_checks.engine.search import Search, SearchOptions
-from tests.systems import ROOT
+from tests.systems import ROOT, few_of
 
-SEEDS = range(20)
+RUNS = 20
 DEFECTS = {
     "four spaces": ("same-tokens[web_ui-generate]", Cause.SCAFFOLD_WHITE_SPACE),
     "BOS twice": ("single-bos[web_ui-generate]", Cause.DUPLICATED_BOS),
@@ -78,50 +78,52 @@ def conversation_of(finding: Finding) -> Conversation:
 
 def ids_of(finding: Finding) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The ids at the difference: expected, actual."""
-    mismatch = finding.mismatch
-    assert mismatch.left and mismatch.right and mismatch.expected and mismatch.actual
-    return mismatch.left.ids[slice(*mismatch.expected)], mismatch.right.ids[slice(*mismatch.actual)]
+    expected, actual = finding.mismatch.expected, finding.mismatch.actual
+    assert expected is not None
+    assert actual is not None
+    return expected.rendering.ids[slice(*expected.tokens)], actual.rendering.ids[slice(*actual.tokens)]
 
 
-def test_every_run_finds_every_defect(example: Target) -> None:
-    for seed in SEEDS:
-        found = detected(findings(example, seed))
-        assert found.keys() == DEFECTS.keys(), f"seed {seed}"
-        assert {len(conversation_of(finding).messages) for finding in found.values()} <= {1, 2}
-        assert all(finding.blocking for finding in found.values())
+@pytest.mark.parametrize("seed", few_of(3, RUNS))
+def test_every_run_finds_every_defect(example: Target, seed: int) -> None:
+    found = detected(findings(example, seed))
+    assert found.keys() == DEFECTS.keys()
+    assert {len(conversation_of(finding).messages) for finding in found.values()} <= {1, 2}
+    assert all(finding.blocking for finding in found.values())
 
 
 @network
 @without_npm
-def test_every_run_finds_them_with_the_real_tokenizer(internlm2: Target) -> None:
-    for seed in SEEDS:
-        everything = findings(internlm2, seed)
-        found = detected(everything)
-        assert found.keys() == DEFECTS.keys(), f"seed {seed}"
-        assert conversation_of(found["four spaces"]) == Conversation.of(("user", "0"))
-        assert ids_of(found["four spaces"]) == ((), (388,))
-        assert conversation_of(found["seam"]) == Conversation.of(("user", ""), ("assistant", "\n"))
-        assert ids_of(found["seam"]) == ((402,), (364, 364))
-        assert len(conversation_of(found["BOS twice"]).messages) == 1
-        assert len(conversation_of(found["system text"]).messages) == 1
-        (stop,) = [finding.mismatch for finding in everything if finding.item.id == "stop-known"]
-        assert stop.cause is Cause.STOP_NOT_A_TOKEN
-        assert "stop “<eoa>” is not one token but 4 ordinary tokens: " in stop.summary
-        names = stop.summary.partition("ordinary tokens: ")[2].split()
-        assert [name.rpartition("(")[2] for name in names] == ["333)", "261)", "19704)", "330)"]
+@pytest.mark.parametrize("seed", few_of(2, RUNS))
+def test_every_run_finds_them_with_the_real_tokenizer(internlm2: Target, seed: int) -> None:
+    everything = findings(internlm2, seed)
+    found = detected(everything)
+    assert found.keys() == DEFECTS.keys()
+    assert conversation_of(found["four spaces"]) == Conversation.of(("user", "0"))
+    assert ids_of(found["four spaces"]) == ((), (388,))
+    assert conversation_of(found["seam"]) == Conversation.of(("user", ""), ("assistant", "\n"))
+    assert ids_of(found["seam"]) == ((402,), (364, 364))
+    assert len(conversation_of(found["BOS twice"]).messages) == 1
+    assert len(conversation_of(found["system text"]).messages) == 1
+    (stop,) = [finding.mismatch for finding in everything if finding.item.id == "stop-known"]
+    assert stop.cause is Cause.STOP_NOT_A_TOKEN
+    assert "stop “<eoa>” is not one token but 4 ordinary tokens: " in stop.summary
+    names = stop.summary.partition("ordinary tokens: ")[2].split()
+    assert [name.rpartition("(")[2] for name in names] == ["333)", "261)", "19704)", "330)"]
 
 
-def test_drawing_alone_finds_them(example: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("count", [3, pytest.param(RUNS, marks=pytest.mark.slow)])
+def test_drawing_alone_finds_them(example: Target, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Web UI's defects always, the seam nearly always: it needs an answer that begins with a newline.
 
     Measured with 600 seeds, 586 runs found the seam. That 4 runs in 20 miss it has then a chance of 1 in 1000.
     """
-    monkeypatch.setattr(Search, "_fixed", lambda self: iter(()))
-    runs = [detected(findings(example, seed)) for seed in SEEDS]
+    monkeypatch.setattr(Search, "_known", lambda self: iter(()))
+    runs = [detected(findings(example, seed)) for seed in range(count)]
     found = {name: sum(name in run for run in runs) for name in DEFECTS}
     assert {name: count for name, count in found.items() if name != "seam"} == dict.fromkeys(
-        ("four spaces", "BOS twice", "system text"), len(SEEDS)
+        ("four spaces", "BOS twice", "system text"), count
     )
-    assert found["seam"] == len(SEEDS)
+    assert found["seam"] == count
     lengths = {len(conversation_of(finding).messages) for run in runs for finding in run.values()}
     assert lengths <= {1, 2}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from scripts import mutation
 from scripts.mutation import KINDS, PROOF_SEED, SOURCES, Mutant
 
 
+@pytest.mark.slow
 def test_a_slice_of_the_mutants_is_killed_or_proved_equivalent() -> None:
     result = mutation.run(10, seed=0, conversations=300)
     said = "\n".join(mutation.report(result, 0))

@@ -13,7 +13,7 @@ from template_checks.core.errors import ArtefactError, RenderError, Unsupported,
 from template_checks.core.rendering import Artefact, ContentSpan, Encoded, Piece, Rendering
 from template_checks.renderers.base import Context, OptionsType, Renderer, RendererOptions, Served
 from template_checks.renderers.web_ui.analysis.builders import find_builder
-from template_checks.renderers.web_ui.analysis.plan import Plan, count_ways, plan, unreachable
+from template_checks.renderers.web_ui.analysis.plan import Plan, count_ways, make_plan, unreachable
 from template_checks.renderers.web_ui.analysis.script import Extracted, Script
 from template_checks.renderers.web_ui.analysis.settings import generation_defaults, special_tokens
 from template_checks.renderers.web_ui.analysis.slicing import IRRELEVANT
@@ -70,7 +70,7 @@ class WebUIRenderer(Renderer):
         self.plan, self._sandbox = self._first_that_runs(builder)
         self.source_literals.extend(find_source_literals(self.script, self.plan.nodes, builder.name))
         self._special = self._find_special()
-        self._scaffolds = ContentLocator(lambda conversation: self._text(conversation)[0])
+        self._locator = ContentLocator(lambda conversation: self._text(conversation)[0])
         self._stops = find_stops(self.script, self.tokenizer.hf)
         self.served = self._find_served(self._stops)
         self._generation = generation_defaults(self.script)
@@ -81,7 +81,7 @@ class WebUIRenderer(Renderer):
         ways = count_ways(self.script, builder)
         for way in range(ways):
             try:
-                chosen = plan(self.script, builder, way, self._choices, self._tokenizer_facts())
+                chosen = make_plan(self.script, builder, way, self._choices, self._tokenizer_facts())
                 return chosen, self._probed(chosen)
             except (UsageError, ArtefactError, RenderError) as error:
                 if way + 1 < ways:
@@ -129,7 +129,7 @@ class WebUIRenderer(Renderer):
             raise Unsupported("a Web UI renders prompts only")
         held = self._held(conversation)
         text, encoded = self._encoded(held)
-        spans = self._scaffolds.locate(held, text)
+        spans = self._locator.locate(held, text)
         left_out = len(conversation.messages) - len(held.messages)
         if spans is not None and left_out:
             spans = tuple(ContentSpan(s.message + left_out, s.start, s.end) for s in spans)
@@ -189,7 +189,7 @@ class WebUIRenderer(Renderer):
             raise UsageError(
                 "How the prompt is tokenized cannot be found.",
                 where=self.script.name,
-                hint="looked for tokenizer(prompt) and tokenizer.encode(prompt); "
+                hint="there is neither tokenizer(prompt) nor tokenizer.encode(prompt); "
                 f'set tokenize = "{WITH}" or "{WITHOUT}"',
             )
         return found
@@ -224,7 +224,7 @@ class WebUIRenderer(Renderer):
         if chosen.greeting is not None:
             self.notes.append(
                 f"{self.script.where(chosen.greeting.line)}: the history starts with "
-                f"{len(chosen.greeting.value)} message(s) of the script; they stand in front of every prompt"
+                f"{len(chosen.greeting.value)} message(s) of the script; they come first in every prompt"
             )
         for key, line in chosen.session_lines.items():
             if chosen.session.get(key) == self.context.system and self.context.system is not None:

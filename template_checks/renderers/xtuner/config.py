@@ -19,7 +19,7 @@ from template_checks.renderers.xtuner.templates import PromptTemplate, prompt_te
 _DUMPED = re.compile(r"xtuner\.utils\.(?:templates\.)?PROMPT_TEMPLATE\.(\w+)")
 """How XTuner writes a template down in the resolved config that it leaves beside its checkpoints."""
 
-_MEND = 'write prompt_template = PROMPT_TEMPLATE.<name>, or give the renderer template = "<name>"'
+_HINT = 'write prompt_template = PROMPT_TEMPLATE.<name>, or give the renderer template = "<name>"'
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def read_config(path: Path, label: str, *, max_length: int | None = None) -> Tra
     Args:
         path: the file.
         label: how messages name it.
-        max_length: the user's own; the config's is not looked at then.
+        max_length: the user's own, instead of the config's.
 
     Raises:
         UsageError: no such file, not Python, or a prompt template that is not written out; names the line.
@@ -59,10 +59,10 @@ def read_config(path: Path, label: str, *, max_length: int | None = None) -> Tra
             f"The XTuner config is not Python: {getattr(error, 'msg', error)}.",
             where=f"{label}:{line}" if line else label,
         ) from error
-    return _Reader(tree, label).read(max_length)
+    return _ConfigReader(tree, label).read(max_length)
 
 
-class _Reader:
+class _ConfigReader:
     """One config's module-level names."""
 
     def __init__(self, tree: ast.Module, label: str) -> None:
@@ -75,7 +75,11 @@ class _Reader:
             self._assign(statement)
 
     def read(self, max_length: int | None) -> TrainingConfig:
-        """Everything that matters."""
+        """The template, the lengths and SYSTEM.
+
+        Raises:
+            UsageError: one of them is not written out.
+        """
         node, notes = self._template_node()
         template = self._template(node)
         system = self.nodes.get("SYSTEM")
@@ -140,7 +144,7 @@ class _Reader:
             hint=(
                 "it inherits from another config: name that one, or the resolved config in XTuner's work_dirs"
                 if inherits
-                else _MEND
+                else _HINT
             ),
         )
 
@@ -192,12 +196,12 @@ class _Reader:
         return value
 
     def _unreadable(self, what: str, line: int, name: str | None = None) -> UsageError:
-        hint = f"write {name} as a number or True/False" if name else _MEND
+        hint = f"write {name} as a number or True/False" if name else _HINT
         return UsageError(f"In the XTuner config, {what}.", where=f"{self.label}:{line}", hint=hint)
 
 
 def _factory_templates(tree: ast.Module) -> list[ast.expr]:
-    """`template=` wherever `type=template_map_fn_factory` stands beside it, in `dict(...)` or `{...}`."""
+    """`template=` wherever `type=template_map_fn_factory` is beside it, in `dict(...)` or `{...}`."""
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):

@@ -13,7 +13,7 @@ from template_checks.core.rendering import ContentSpan, Encoded, Piece, Renderin
 from template_checks.core.tokenizer import Tokenizer
 from template_checks.renderers.xtuner.library import MIRRORED_VERSION
 from template_checks.renderers.xtuner.templates import FormatString
-from template_checks.renderers.xtuner.turns import Part
+from template_checks.renderers.xtuner.turns import IndexedContent
 
 _WITHOUT_BOS = frozenset({"QWenTokenizer", "QWen2Tokenizer", "Qwen2TokenizerFast"})
 _CHATGLM_BOS = (64790, 64792)
@@ -80,14 +80,14 @@ def bos_eos_ids(
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A template string filled in; `start` is where the contents of `parts` stand, one after the other."""
+    """A template string filled in; `start` is the position of the contents of `parts`, one after the other."""
 
     text: str
     start: int | None
-    parts: tuple[Part, ...]
+    parts: tuple[IndexedContent, ...]
 
 
-def fill_in(template: FormatString, parts: tuple[Part, ...], **others: int) -> Filled:
+def fill_in(template: FormatString, parts: tuple[IndexedContent, ...], **others: int) -> Filled:
     """Fill a template with contents, as `template_map_fn` does.
 
     Raises:
@@ -145,7 +145,7 @@ class Draft:
             start += len(content)
 
     def rendering(self) -> Rendering:
-        """All of it."""
+        """The whole rendering, not truncated."""
         return Rendering(tuple(self.pieces), None if self.spans is None else tuple(self.spans))
 
     def truncated(self, max_length: int) -> Rendering:

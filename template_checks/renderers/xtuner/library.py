@@ -110,7 +110,7 @@ def library(version: str | None = None, *, offline: bool = False) -> Library:
             raise ArtefactError(
                 f"The wheel of XTuner {wanted} has no {FILE}.",
                 where=f"xtuner=={wanted}",
-                hint=f"prompt templates are known to stand there in {MIRRORED_VERSION}",
+                hint=f"prompt templates are known to be there in {MIRRORED_VERSION}",
             ) from error
 
 

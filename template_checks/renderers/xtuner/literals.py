@@ -1,4 +1,9 @@
-"""Literals of Python source, evaluated without executing anything."""
+"""Literals of Python source, evaluated without executing anything.
+
+Web UI scripts have an evaluator of their own (`Script.constant`), since the two promise different things: there, names
+are followed through scopes to what they are assigned, and what cannot be read is passed over; here, names have the
+values they had at that line, sizes may be calculated, and what cannot be read is refused with its line.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +25,6 @@ class UnreadableError(Exception):
     """An expression that is not a literal; holds its line."""
 
     def __init__(self, node: ast.AST) -> None:
-        """Remember the node."""
         super().__init__(ast.unparse(node))
         self.line: int = getattr(node, "lineno", 0)
 

@@ -67,7 +67,7 @@ class XTunerRenderer(Renderer):
             self.tokenizer, options.tokenizer_class, needs_eos=not self.template.suffix_as_eos
         )
         self.artefacts.append(Artefact(self._label, self.template.sha256))
-        self.source_literals = self._origins()
+        self.source_literals = self._literals()
         self.taught = self._taught()
 
     def render(self, conversation: Conversation, purpose: Purpose) -> Rendering:
@@ -79,7 +79,7 @@ class XTunerRenderer(Renderer):
         """
         messages = conversation.messages
         if purpose == "train" and conversation.purpose != "train":
-            raise Unsupported("XTuner leaves out what stands after the last assistant message")
+            raise Unsupported("XTuner leaves out what comes after the last assistant message")
         if purpose == "generate":
             if conversation.purpose != "generate":
                 raise Unsupported("XTuner's training never continues an assistant message")
@@ -138,7 +138,7 @@ class XTunerRenderer(Renderer):
             )
         return source.get(template, place=place)
 
-    def _origins(self) -> list[SourceLiteral]:
+    def _literals(self) -> list[SourceLiteral]:
         return [
             SourceLiteral(value, self.template.where[key], f"{self.template.name}.{key}")
             for key, value in self.template.values.items()

@@ -50,7 +50,7 @@ class FormatString:
     def fill(self, value: str, **others: int) -> tuple[str, int | None]:
         """The filled text, by `str.format` itself, and where `value` starts.
 
-        The position is None where `value` stands there twice, altered, or not at all.
+        The position is None where `value` occurs there twice, altered, or not at all.
         """
         text = self.template.format(**{self.main: value}, **others)
         if not self.plain or self.fields.count(self.main) != 1:
@@ -73,7 +73,7 @@ class FormatString:
 class PromptTemplate:
     """One entry of `PROMPT_TEMPLATE`.
 
-    `values` holds the keys that are given; `where` says for each where it stands; `ignored` are keys that
+    `values` holds the keys that are given; `where` is the source of each; `ignored` are keys that
     XTuner does not know and passes over.
     """
 
@@ -85,7 +85,6 @@ class PromptTemplate:
     system: FormatString | None = field(init=False)
 
     def __post_init__(self) -> None:
-        """Parse the two format strings."""
         system = self.values.get("SYSTEM")
         object.__setattr__(self, "instruction", FormatString.parse(self.values["INSTRUCTION"], "input"))
         object.__setattr__(self, "system", None if system is None else FormatString.parse(system, "system"))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from template_checks.core.conversation import Message
 from template_checks.core.errors import Unsupported
 
-Part = tuple[int, str]
+IndexedContent = tuple[int, str]
 """(index of the message, its content)."""
 
 
@@ -17,9 +17,9 @@ Part = tuple[int, str]
 class Turn:
     """One turn of XTuner's format; `output` has the index of the assistant's message."""
 
-    system: Part | None
-    inputs: tuple[Part, ...]
-    output: Part
+    system: IndexedContent | None
+    inputs: tuple[IndexedContent, ...]
+    output: IndexedContent
     output_with_loss: bool
 
 
@@ -35,8 +35,8 @@ def to_turns(messages: Sequence[Message]) -> list[Turn]:
     """
     first = next((i for i, message in enumerate(messages) if message.role != "assistant"), len(messages))
     turns: list[Turn] = []
-    system: Part | None = None
-    inputs: list[Part] = []
+    system: IndexedContent | None = None
+    inputs: list[IndexedContent] = []
     for index in range(first, len(messages)):
         message = messages[index]
         with_loss = _output_with_loss(message)
@@ -56,7 +56,7 @@ def to_turns(messages: Sequence[Message]) -> list[Turn]:
 
 
 def _output_with_loss(message: Message) -> bool:
-    """Is it supervised? `loss` as `openai_map_fn` reads it, `output_with_loss` as `encode_fn` does."""
+    """Whether it is supervised: `loss` as `openai_map_fn` reads it, `output_with_loss` as `encode_fn` does."""
     extra = {key: json.loads(value) for key, value in message.extra}
     known = {"loss", "output_with_loss"} if message.role == "assistant" else set()
     others = sorted(extra.keys() - known)

@@ -16,8 +16,8 @@ from template_checks.renderers.web_ui.analysis.script import (
     free_names,
     is_tokenizer,
     last_name,
+    literal_text,
     parameters,
-    text_of,
 )
 from template_checks.renderers.web_ui.analysis.shapes import HISTORY_NAMES, list_kind
 from template_checks.renderers.web_ui.analysis.slicing import reads
@@ -112,7 +112,7 @@ def _named(script: Script, found: list[Builder], name: str) -> Builder:
 
 
 def _nothing(script: Script) -> ArtefactError:
-    """Say what stands there instead."""
+    """The error for a script without a builder, which says what it has instead."""
     for call in script.calls:
         name = last_name(call.func)
         first = call.args[0] if call.args else next((k.value for k in call.keywords if k.arg == "tokenizer"), None)
@@ -191,13 +191,13 @@ def _template_builders(script: Script) -> Iterator[Builder]:
 
 
 def tokenizes(call: ast.Call) -> bool:
-    """Does this `apply_chat_template` give ids? Left out, `tokenize` is true."""
+    """Whether this `apply_chat_template` gives ids; `tokenize` is true where it is left out."""
     given = next((k.value for k in call.keywords if k.arg == "tokenize"), None)
     return not (isinstance(given, ast.Constant) and given.value is False)
 
 
 def _leads_to_text(script: Script, call: ast.Call, scope: Scope, named: set[str]) -> bool:
-    """Is the text of this tokenizer call concatenated in its own scope, over a history?"""
+    """Whether the text of this tokenizer call is concatenated in its own scope, over a history."""
     argument = prompt_argument(call)
     if _called(scope) & named or not is_text(script, argument, scope):
         return False
@@ -221,7 +221,7 @@ def _is_direct_builder(script: Script, function: FunctionNode) -> bool:
 
 
 def is_generating(node: ast.AST) -> bool:
-    """A call that generates: what holds it is more than a prompt builder."""
+    """Whether this is a call that generates: what holds it is more than a prompt builder."""
     return isinstance(node, ast.Call) and last_name(node.func) in {
         "generate",
         "stream_chat",
@@ -248,16 +248,16 @@ def _loops_over(script: Script, scope: FunctionNode, name: str) -> bool:
 
 
 def gives_text(script: Script, function: FunctionNode) -> bool:
-    """Does the function give back a text, and only texts?"""
+    """Whether the function returns a text, and only texts."""
     returns = _returns(function)
     return bool(returns) and any(is_text(script, value, function) for value in returns)
 
 
 def is_text(script: Script, node: ast.AST | None, scope: Scope, depth: int = 0) -> bool:
-    """Is this expression built as a text?"""
+    """Whether this expression is built as a text."""
     if node is None or depth > 6:
         return False
-    if isinstance(node, ast.JoinedStr) or text_of(node) is not None:
+    if isinstance(node, ast.JoinedStr) or literal_text(node) is not None:
         return True
     if isinstance(node, ast.BinOp):
         return any(is_text(script, side, scope, depth + 1) for side in (node.left, node.right))

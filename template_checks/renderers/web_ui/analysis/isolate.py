@@ -18,11 +18,11 @@ from template_checks.renderers.web_ui.analysis.script import (
     is_tokenizer,
     line_of,
 )
+from template_checks.renderers.web_ui.name_lists import split_names
 from template_checks.renderers.web_ui.sandbox.process import Program
-from template_checks.renderers.web_ui.words import words
 
 MODULES = frozenset(
-    words(
+    split_names(
         """
     re json datetime copy typing string textwrap html math collections functools itertools
     dataclasses enum unicodedata
@@ -44,15 +44,15 @@ FRAMES = ("gi_", "cr_", "ag_", "tb_", "f_", "co_", "func_")
 def isolate(
     script: Script,
     entry: ast.FunctionDef,
-    origin: ast.AST,
+    original: ast.AST,
     tokenizer: dict[str, Any],
 ) -> tuple[Program, list[ast.stmt]]:
     """The program for the sandbox, and the module's statements that are part of it.
 
     Args:
-        script: where names are looked up.
+        script: what names are resolved in.
         entry: the function to run, possibly made from a part of the script.
-        origin: the node of the script that `entry` stands for.
+        original: the node of the script that `entry` stands for.
         tokenizer: attributes of the stand-in tokenizer.
 
     Raises:
@@ -65,21 +65,21 @@ def isolate(
     modules |= {i.module for i in imports if isinstance(i, ast.ImportFrom) and i.module}
     body = [*imports, *(_plain(statement) for statement in [*kept, entry])]
     for statement in body:
-        check(script, statement)
+        refuse_escapes(script, statement)
     module = ast.Module(body=body, type_ignores=[])
     ast.fix_missing_locations(module)
     try:
         code = compile(module, script.name, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ArtefactError(
-            f"The prompt builder cannot be run on its own: {error}.", where=script.where(origin)
+            f"The prompt builder cannot be run on its own: {error}.", where=script.where(original)
         ) from None
     packed = base64.b64encode(marshal.dumps(code)).decode("ascii")
     program = Program(script.name, packed, entry.name, standins, tuple(sorted(modules)), tokenizer)
     return program, kept
 
 
-def check(script: Script, node: ast.AST) -> None:
+def refuse_escapes(script: Script, node: ast.AST) -> None:
     """Refuse what could lead out of the sandbox.
 
     Raises:

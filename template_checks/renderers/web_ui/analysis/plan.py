@@ -16,8 +16,8 @@ from template_checks.renderers.web_ui.analysis.script import (
     Script,
     is_tokenizer,
     last_name,
+    literal_text,
     parameters,
-    text_of,
 )
 from template_checks.renderers.web_ui.analysis.settings import initial_session
 from template_checks.renderers.web_ui.analysis.shapes import ListKind, ParameterKind, Roles, find_roles, parameter_kind
@@ -66,7 +66,7 @@ class Plan:
 
     @property
     def by_client(self) -> bool:
-        """Does the caller of an API send the whole list, rather than a user typing into a page?"""
+        """Whether the caller of an API sends the whole list, rather than a user typing into a page."""
         return not self.takes_message and self.session_key is None
 
     def inputs(self, conversation: Conversation) -> Inputs:
@@ -142,7 +142,7 @@ def count_ways(script: Script, builder: Builder) -> int:
     return len(_targets(script, builder))
 
 
-def plan(script: Script, builder: Builder, way: int, choices: Choices, tokenizer: dict[str, Any]) -> Plan:
+def make_plan(script: Script, builder: Builder, way: int, choices: Choices, tokenizer: dict[str, Any]) -> Plan:
     """The plan numbered `way`.
 
     Raises:
@@ -220,12 +220,12 @@ def _calls(node: ast.AST) -> list[ast.Call]:
 
 
 def _asks(body: ast.Module) -> tuple[bool, bool]:
-    """Does the part that is run ask for the user's message, and by a text box?"""
+    """Whether the part that is run asks for the user's message, and whether by a text box."""
     names = {last_name(call.func) for call in _calls(body)}
     if "chat_input" in names:
         return True, False
     boxes = [call for call in _calls(body) if last_name(call.func) in {"text_input", "text_area"}]
-    labels = [text_of(call.args[0] if call.args else None) or "" for call in boxes]
+    labels = [literal_text(call.args[0] if call.args else None) or "" for call in boxes]
     asks = any("system" not in label.lower() for label in labels)
     return asks, asks
 

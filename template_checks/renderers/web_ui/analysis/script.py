@@ -27,7 +27,7 @@ class Extracted:
     line: int
 
     def to_json(self) -> dict[str, Any]:
-        """For the record's header."""
+        """The value and its line, as the record's header holds them."""
         return {"value": self.value, "line": self.line}
 
 
@@ -85,7 +85,6 @@ class Script:
         return cls(path.name, source, tree, hashlib.sha256(data).hexdigest())
 
     def __post_init__(self) -> None:
-        """Remember every node's parent."""
         for parent in ast.walk(self.tree):
             for child in ast.iter_child_nodes(parent):
                 self._parents[child] = parent
@@ -150,7 +149,11 @@ class Script:
         return bindings
 
     def constant(self, node: ast.AST | None, scope: Scope | None = None, depth: int = 0) -> Any:
-        """The value of an expression of literals and names of literals; MISSING where it cannot be read."""
+        """The value of an expression of literals and names of literals; MISSING where it cannot be read.
+
+        Nothing is calculated but sums of texts and of lists. At most 8 names and operators deep, as a name may be
+        assigned from itself.
+        """
         if node is None or depth > 8:
             return MISSING
         if isinstance(node, ast.Name):
@@ -188,17 +191,17 @@ class Script:
                 None if node.attr in {"get", "setdefault", "pop", "update", "items", "keys", "to_dict"} else node.attr
             )
         if isinstance(node, ast.Subscript) and self.is_session(node.value):
-            return text_of(node.slice)
+            return literal_text(node.slice)
         if isinstance(node, ast.Call):
             function, args = node.func, node.args
             if isinstance(function, ast.Attribute) and function.attr in {"get", "setdefault"} and args:
-                return text_of(args[0]) if self.is_session(function.value) else None
+                return literal_text(args[0]) if self.is_session(function.value) else None
             if isinstance(function, ast.Name) and function.id == "getattr" and len(args) >= 2:
-                return text_of(args[1]) if self.is_session(args[0]) else None
+                return literal_text(args[1]) if self.is_session(args[0]) else None
         return None
 
     def is_session(self, node: ast.AST) -> bool:
-        """Is this `st.session_state`, or a name for it?"""
+        """Whether this is `st.session_state`, or a name for it."""
         if isinstance(node, ast.Attribute):
             return node.attr == "session_state"
         if isinstance(node, ast.Name):
@@ -220,7 +223,7 @@ def line_of(node: ast.AST) -> int:
     return int(getattr(node, "lineno", 1))
 
 
-def text_of(node: ast.AST | None) -> str | None:
+def literal_text(node: ast.AST | None) -> str | None:
     """The text of a string literal."""
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
@@ -233,7 +236,7 @@ def last_name(node: ast.AST) -> str:
 
 
 def is_tokenizer(node: ast.AST) -> bool:
-    """Does the name say that this is a tokenizer?"""
+    """Whether the name says that this is a tokenizer."""
     name = last_name(node).lower()
     return "tokenizer" in name or name in {"tok", "processor"}
 

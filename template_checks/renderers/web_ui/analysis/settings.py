@@ -15,8 +15,8 @@ from template_checks.renderers.web_ui.analysis.script import (
     Script,
     is_tokenizer,
     last_name,
+    literal_text,
     parameters,
-    text_of,
 )
 
 GENERATION = (
@@ -57,8 +57,8 @@ def find_settings(script: Script, names: frozenset[str]) -> Iterator[Setting]:
             yield Setting(last_name(node.target), node.value, node.lineno, "field", node)
         elif isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
-                if key is not None and text_of(key) in names:
-                    yield Setting(str(text_of(key)), value, value.lineno, "dict", node)
+                if key is not None and literal_text(key) in names:
+                    yield Setting(str(literal_text(key)), value, value.lineno, "dict", node)
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             for name, default in parameters(node):
                 if name in names and default is not None:
@@ -115,8 +115,8 @@ def generation_defaults(script: Script) -> dict[str, Extracted]:
 
 def _widget_name(script: Script, call: ast.Call) -> str | None:
     """`top_p` for a widget labelled "Top P", or assigned to a variable `top_p`."""
-    labels = [text_of(k.value) for k in call.keywords if k.arg in {"label", "key"}]
-    labels += [text_of(argument) for argument in call.args[:1]]
+    labels = [literal_text(k.value) for k in call.keywords if k.arg in {"label", "key"}]
+    labels += [literal_text(argument) for argument in call.args[:1]]
     statement = script.statement_of(call)
     if isinstance(statement, ast.Assign):
         labels += [last_name(target) for target in statement.targets]
@@ -168,7 +168,7 @@ def _session_value(script: Script, node: ast.AST, key: str) -> ast.expr | None:
     if isinstance(node, ast.Call):
         if last_name(node.func) == "setdefault" and script.session_key(node) == key and len(node.args) > 1:
             return node.args[1]
-        named = any(k.arg == "key" and text_of(k.value) == key for k in node.keywords)
+        named = any(k.arg == "key" and literal_text(k.value) == key for k in node.keywords)
         if named and last_name(node.func) in {"text_input", "text_area"}:
             value = next((k.value for k in node.keywords if k.arg == "value"), None)
             return value or (node.args[1] if len(node.args) > 1 else None)
@@ -176,8 +176,8 @@ def _session_value(script: Script, node: ast.AST, key: str) -> ast.expr | None:
 
 
 def _is_guarded(script: Script, node: ast.AST, key: str) -> bool:
-    """Stands under `if "messages" not in st.session_state`, or is a setdefault."""
+    """Whether it is under `if "messages" not in st.session_state`, or a setdefault."""
     if isinstance(node, ast.Call):
         return True
     tests = [parent.test for parent in script.parents(node) if isinstance(parent, ast.If)]
-    return any(text_of(n) == key or script.session_key(n) == key for test in tests for n in ast.walk(test))
+    return any(literal_text(n) == key or script.session_key(n) == key for test in tests for n in ast.walk(test))

@@ -12,11 +12,11 @@ from template_checks.renderers.web_ui.analysis.script import (
     FunctionNode,
     Scope,
     Script,
+    literal_text,
     parameters,
     root_name,
-    text_of,
 )
-from template_checks.renderers.web_ui.words import words
+from template_checks.renderers.web_ui.name_lists import split_names
 
 ListKind = Literal["pairs", "messages"]
 ParameterKind = Literal["pairs", "messages", "request", "system", "message"]
@@ -29,7 +29,7 @@ CONTENT_KEYS = ("content", "message", "text", "value", "msg", "body")
 HISTORY_NAMES = frozenset({"history", "chat_history", "messages", "chatbot", "conversation", "dialog", "msgs"})
 SYSTEM_NAMES = ("system", "meta_instruction")
 MESSAGE_NAMES = frozenset(
-    words(
+    split_names(
         """
     message prompt query user_input question input text msg instruction user_message inp
     """
@@ -51,7 +51,7 @@ class Roles:
 
 
 def list_kind(script: Script, scope: Scope | ast.stmt, is_list: Match) -> ListKind | None:
-    """Is the list that `is_list` recognizes read as pairs or as messages? None where it is not read at all."""
+    """How the list that `is_list` recognizes is read, as pairs or as messages; None where it is not read."""
     aliases = _aliases(scope, is_list)
 
     def matches(node: ast.AST) -> bool:
@@ -122,7 +122,7 @@ def _kind_in_callee(script: Script, call: ast.Call, matches: Match) -> Parameter
 
 
 def _says_messages(script: Script) -> bool:
-    return any(k.arg == "type" and text_of(k.value) == "messages" for call in script.calls for k in call.keywords)
+    return any(k.arg == "type" and literal_text(k.value) == "messages" for call in script.calls for k in call.keywords)
 
 
 def _aliases(scope: ast.AST, is_list: Match) -> set[str]:
@@ -216,12 +216,12 @@ class _Fields:
         if self._script.session_key(node) or self._script.is_session(node):
             return None
         if isinstance(node, ast.Subscript):
-            return text_of(node.slice)
+            return literal_text(node.slice)
         if isinstance(node, ast.Attribute) and node.attr in {*ROLE_KEYS, *CONTENT_KEYS}:
             return node.attr
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             if node.func.attr == "get" and node.args:
-                return text_of(node.args[0])
+                return literal_text(node.args[0])
             if node.func.attr in {"lower", "strip", "upper"}:
                 return self._direct(node.func.value)
         return None
@@ -264,7 +264,7 @@ class _Fields:
                         yield from ((field_name, word, node.lineno) for word in self._constants(side))
             elif isinstance(node, ast.Match) and (key := self.key(node.subject)):
                 for case in node.cases:
-                    for word in (text_of(n) for n in ast.walk(case.pattern)):
+                    for word in (literal_text(n) for n in ast.walk(case.pattern)):
                         if word is not None:
                             yield key, word, case.pattern.lineno
             elif (looked := self._lookup(node)) is not None:
@@ -300,7 +300,7 @@ class _Fields:
             table = inside[0] if inside else self._script.assigned(table.id)
         if not isinstance(table, ast.Dict):
             return None
-        return [(key, word, item.lineno) for item in table.keys if item and (word := text_of(item)) is not None]
+        return [(key, word, item.lineno) for item in table.keys if item and (word := literal_text(item)) is not None]
 
     def _in_raise(self, node: ast.AST) -> bool:
         """Error messages are no part of the prompt."""
@@ -311,7 +311,7 @@ class _Fields:
         return False
 
     def printed(self, role_key: str) -> bool:
-        """Does the role itself go into the text?"""
+        """Whether the role itself goes into the text."""
         for node in self._all:
             if self.key(node) != role_key or not isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
                 continue
@@ -335,7 +335,7 @@ def _stored(script: Script, role_key: str) -> Iterator[tuple[str, int]]:
             if not isinstance(node, ast.Dict):
                 continue
             for key, value in zip(node.keys, node.values, strict=True):
-                word = text_of(value)
-                if key is not None and text_of(key) == role_key and word and word not in seen:
+                word = literal_text(value)
+                if key is not None and literal_text(key) == role_key and word and word not in seen:
                     seen.add(word)
                     yield word, node.lineno

@@ -38,7 +38,7 @@ def slice_to(script: Script, target: ast.Call) -> ast.FunctionDef:
     Its parameters are those of the scope that the slice reads.
 
     Raises:
-        ArtefactError: the call stands where it cannot be cut out.
+        ArtefactError: the call is where it cannot be cut out.
     """
     scope = script.scope_of(target)
     current = script.statement_of(target)
@@ -141,7 +141,7 @@ def _block(parent: ast.AST, current: ast.stmt) -> list[ast.stmt]:
     for _, value in ast.iter_fields(parent):
         if isinstance(value, list) and any(item is current for item in value):
             return value
-    raise AssertionError("a statement stands in a block of its parent")
+    raise AssertionError("a statement is in a block of its parent")
 
 
 def _around(

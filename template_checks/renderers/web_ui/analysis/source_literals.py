@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from template_checks.core.rendering import SourceLiteral
-from template_checks.renderers.web_ui.analysis.script import Script, root_name, text_of
+from template_checks.renderers.web_ui.analysis.script import Script, literal_text, root_name
 from template_checks.renderers.web_ui.analysis.slicing import ENTRY
 
 _START = re.compile(r"([rbuRBUfF]{0,2})('''|\"\"\"|'|\")")
@@ -58,7 +58,7 @@ def _is_key(parent: ast.AST, child: ast.AST) -> bool:
     if isinstance(parent, ast.Subscript):
         return child is parent.slice and isinstance(child, ast.Constant)
     if isinstance(parent, ast.Dict):
-        roles = [v for k, v in zip(parent.keys, parent.values, strict=True) if text_of(k) == "role"]
+        roles = [v for k, v in zip(parent.keys, parent.values, strict=True) if literal_text(k) == "role"]
         return child in parent.keys or child in roles
     if isinstance(parent, ast.Call) and isinstance(parent.func, ast.Attribute):
         return parent.func.attr in {"get", "getattr"} and parent.args[:1] == [child]

@@ -8,7 +8,14 @@ from typing import Any
 
 from template_checks.core.errors import UsageError
 from template_checks.renderers.web_ui.analysis.builders import Builder
-from template_checks.renderers.web_ui.analysis.script import MISSING, Extracted, Script, last_name, parameters, text_of
+from template_checks.renderers.web_ui.analysis.script import (
+    MISSING,
+    Extracted,
+    Script,
+    last_name,
+    literal_text,
+    parameters,
+)
 from template_checks.renderers.web_ui.analysis.settings import initial_session
 from template_checks.renderers.web_ui.analysis.shapes import (
     OTHER_WORDS,
@@ -131,7 +138,7 @@ def _system_widget(script: Script) -> Any:
     """The first text of a box labelled as the system prompt."""
     for call in script.calls:
         keywords = {keyword.arg: keyword.value for keyword in call.keywords}
-        label = text_of(keywords.get("label")) or ""
+        label = literal_text(keywords.get("label")) or ""
         if last_name(call.func) in {"Textbox", "TextArea"} and "system" in label.lower():
             value = keywords.get("value") or (call.args[0] if call.args else None)
             return "" if value is None else script.constant(value)
@@ -139,15 +146,18 @@ def _system_widget(script: Script) -> Any:
 
 
 def is_system_literal(node: ast.AST, roles: Roles) -> bool:
-    """A dict display of a system message: the script supplies its own."""
+    """Whether this is a dict display of a system message, which the script then supplies itself."""
     if not isinstance(node, ast.Dict):
         return False
-    entries = {text_of(key) if key else None: text_of(value) for key, value in zip(node.keys, node.values, strict=True)}
+    entries = {
+        literal_text(key) if key else None: literal_text(value)
+        for key, value in zip(node.keys, node.values, strict=True)
+    }
     return entries.get(roles.role_key) in SYSTEM_WORDS or entries.get("role") == "system"
 
 
 def greets_as_system(greeting: Extracted | None, roles: Roles) -> bool:
-    """Is there a system message among those the history starts with?"""
+    """Whether a system message is among those the history starts with."""
     return greeting is not None and any(
         isinstance(message, dict) and message.get(roles.role_key) in SYSTEM_WORDS for message in greeting.value
     )

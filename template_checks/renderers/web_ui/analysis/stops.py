@@ -13,7 +13,7 @@ from template_checks.renderers.web_ui.analysis.script import (
     Script,
     is_tokenizer,
     last_name,
-    text_of,
+    literal_text,
 )
 from template_checks.renderers.web_ui.analysis.settings import Setting, find_settings
 
@@ -63,7 +63,7 @@ def find_stops(script: Script, tokenizer: Any) -> ScriptStops:
     for setting in sorted(find_settings(script, IDS | TEXTS), key=lambda s: s.line):
         by_text = setting.name in TEXTS
         try:
-            values = _Reader(script, tokenizer, setting).values(setting.value)
+            values = _ValueReader(script, tokenizer, setting).values(setting.value)
         except _ModelsOwnError:
             continue
         except _UnresolvedError:
@@ -100,7 +100,7 @@ def _is_passed_on(script: Script, setting: Setting) -> bool:
     return last_name(setting.value) in IDS | TEXTS and not is_tokenizer(getattr(setting.value, "value", setting.value))
 
 
-class _Reader:
+class _ValueReader:
     """Reads one setting's value."""
 
     def __init__(self, script: Script, tokenizer: Any, setting: Setting) -> None:
@@ -113,7 +113,8 @@ class _Reader:
         """Ids or strings; empty for None.
 
         Raises:
-            _UnresolvedError, _ModelsOwnError: see there.
+            _UnresolvedError: the source does not say.
+            _ModelsOwnError: it is what the model's configuration says.
         """
         self._depth += 1
         if self._depth > 30:
@@ -167,7 +168,7 @@ class _Reader:
         if isinstance(table, ast.Call) and last_name(table.func) == "get_vocab":
             table = table.func
         if isinstance(table, ast.Attribute) and table.attr in {"vocab", "get_vocab"} and is_tokenizer(table.value):
-            token = text_of(node.slice)
+            token = literal_text(node.slice)
             found = self._tokenizer.get_vocab().get(token)
             return [] if found is None else [found]
         index = self._script.constant(node.slice)

@@ -76,7 +76,7 @@ class Inputs:
 class Built:
     """What the builder made.
 
-    Nothing at all where the app does not send such a message (an empty one, say). Else either `text`, with
+    Nothing where the app does not send such a message (an empty one, say). Else either `text`, with
     `add_special_tokens` where the builder itself called the tokenizer; or `template`, the (messages, keyword
     arguments) of an `apply_chat_template` call that tokenizes.
     """
@@ -104,7 +104,6 @@ class Sandbox:
         seconds: float = 5.0,
         memory_bytes: int = 768 * 1024 * 1024,
     ) -> None:
-        """Start nothing yet: the first call does."""
         self._program = program
         self._apply_template = apply_template
         self._seconds = seconds
@@ -219,7 +218,7 @@ class Sandbox:
         try:
             answer: dict[str, Any] = json.loads(line)
         except ValueError:
-            self._broken("the sandbox answers nonsense")
+            self._broken("the sandbox sent an answer that is not JSON")
         return answer
 
     def _read_line(self, deadline: float) -> bytes:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from template_checks.renderers.web_ui.words import words
+from template_checks.renderers.web_ui.name_lists import split_names
 
 # Streamlit and Gradio calls that only show something: they have no part in the prompt.
 DISPLAY = frozenset(
-    words(
+    split_names(
         """
     write markdown text caption code json info error warning success toast title header subheader
     divider image chat_message container empty spinner expander columns status set_page_config
@@ -31,26 +31,24 @@ class Captured(BaseException):
     """The prompt has reached the tokenizer: nothing after it matters. Not an Exception, so no handler stops it."""
 
     def __init__(self, answer: dict[str, Any]) -> None:
-        """Keep what the tokenizer was given."""
         super().__init__()
         self.answer = answer
 
 
-class Record(dict[str, Any]):
+class AttributeDict(dict[str, Any]):
     """A message: a dict that also answers attributes, as pydantic models do."""
 
     def __getattr__(self, name: str) -> Any:
-        """Look an attribute up."""
         if name in self:
             return self[name]
         raise AttributeError(f"a message has no field {name!r}")
 
     def model_dump(self, **_: Any) -> dict[str, Any]:
-        """As pydantic 2 spells it."""
+        """The fields, as pydantic 2 gives them."""
         return dict(self)
 
     def dict(self, **_: Any) -> Any:
-        """As pydantic 1 spells it."""
+        """The fields, as pydantic 1 gives them."""
         return self.model_dump()
 
 
@@ -58,17 +56,14 @@ class SessionState(dict[str, Any]):
     """`st.session_state`: items and attributes are the same."""
 
     def __getattr__(self, name: str) -> Any:
-        """Look an attribute up."""
         if name in self:
             return self[name]
         raise AttributeError(f"st.session_state.{name} is not set")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Same as an item."""
         self[name] = value
 
     def __delattr__(self, name: str) -> None:
-        """Same as an item."""
         self.pop(name, None)
 
 
@@ -76,21 +71,17 @@ class Quiet:
     """Takes every call and attribute, does nothing: loggers and display calls."""
 
     def __getattr__(self, name: str) -> Any:
-        """Look an attribute up."""
         if name.startswith("__"):
             raise AttributeError(name)
         return self
 
-    def __call__(self, *_: Any, **__: Any) -> Any:
-        """Any call is fine."""
+    def __call__(self, *_: Any, **__: Any) -> Any:  # noqa: D102 — ruff counts it among the ordinary methods
         return self
 
     def __enter__(self) -> Any:
-        """As a context manager, nothing happens."""
         return self
 
     def __exit__(self, *_: Any) -> None:
-        """Exceptions pass."""
         return
 
 
@@ -98,14 +89,12 @@ class Blocked:
     """A name whose library is not run here: any use says so."""
 
     def __init__(self, what: str) -> None:
-        """Keep what to say."""
         object.__setattr__(self, "_what", what)
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise RefusedError(f"it uses {object.__getattribute__(self, '_what')}, which is not run here")
 
     def __getattr__(self, name: str) -> Any:
-        """Look an attribute up."""
         if name.startswith("__"):
             raise AttributeError(name)
         return self._refuse()
@@ -118,14 +107,12 @@ class Streamlit:
     """`st`: session state and the user's message, display calls that do nothing, and refusals."""
 
     def __init__(self, system: str | None, *, boxes_ask: bool) -> None:
-        """No session yet."""
         self.session_state = SessionState()
         self._message: str | None = None
         self._system = system
         self._boxes_ask = boxes_ask
 
     def __getattr__(self, name: str) -> Any:
-        """Look an attribute up."""
         if name == "sidebar":
             return self
         if name in DISPLAY:
@@ -135,11 +122,9 @@ class Streamlit:
         raise RefusedError(f"it uses st.{name}, which is not run here")
 
     def __enter__(self) -> Any:
-        """As a context manager, nothing happens."""
         return self
 
     def __exit__(self, *_: Any) -> None:
-        """Exceptions pass."""
         return
 
     def start(self, session: dict[str, Any], message: str | None) -> None:
@@ -160,7 +145,7 @@ class Streamlit:
     text_area = text_input
 
     def checkbox(self, label: str = "", value: Any = False, *_: Any, **__: Any) -> Any:
-        """As the page starts."""
+        """Its value when the page starts."""
         return value
 
     toggle = checkbox
@@ -168,23 +153,22 @@ class Streamlit:
     def slider(
         self, label: str = "", min_value: Any = 0, max_value: Any = 100, value: Any = None, *_: Any, **__: Any
     ) -> Any:
-        """As the page starts: at its lowest where nothing else is said."""
+        """Its value when the page starts: the lowest where none is given."""
         return min_value if value is None else value
 
     number_input = slider
 
     def selectbox(self, label: str = "", options: Any = (), index: Any = 0, *_: Any, **__: Any) -> Any:
-        """As the page starts."""
+        """Its value when the page starts."""
         return None if index is None else list(options)[index]
 
     radio = selectbox
 
 
-class Tokenizer:
+class TokenizerStandIn:
     """Stands in for the script's tokenizer; the host has the real one."""
 
     def __init__(self, facts: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        """Take over the real tokenizer's attributes."""
         for name, value in facts.items():
             setattr(self, name, value)
         self._ask = ask
@@ -199,7 +183,7 @@ class Tokenizer:
         return str(answer["text"])
 
     def __call__(self, text: Any, add_special_tokens: bool = True, **_: Any) -> Any:
-        """The end: this text is what the app tokenizes."""
+        """End the run of the builder: this text is what the app tokenizes."""
         if isinstance(text, (list, tuple)) and len(text) == 1:
             text = text[0]
         if not isinstance(text, str):
@@ -213,7 +197,6 @@ class SessionProxy:
     """`from streamlit import session_state`: always the current one."""
 
     def __init__(self, streamlit: Streamlit) -> None:
-        """Follow this app's state."""
         object.__setattr__(self, "_streamlit", streamlit)
 
     def _state(self) -> SessionState:
@@ -221,23 +204,18 @@ class SessionProxy:
         return state
 
     def __getattr__(self, name: str) -> Any:
-        """Look an attribute up."""
         return getattr(self._state(), name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Same as an item."""
         self._state()[name] = value
 
     def __getitem__(self, key: str) -> Any:
-        """An item."""
         return self._state()[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
-        """Set an item."""
         self._state()[key] = value
 
     def __contains__(self, key: object) -> bool:
-        """Is it set?"""
         return key in self._state()
 
 
@@ -254,9 +232,9 @@ def safe_hasattr(value: Any, name: str) -> bool:
 
 
 def records(value: Any) -> Any:
-    """JSON values with every object a Record."""
+    """JSON values with every object a AttributeDict."""
     if isinstance(value, dict):
-        return Record((key, records(item)) for key, item in value.items())
+        return AttributeDict((key, records(item)) for key, item in value.items())
     if isinstance(value, list):
         return [records(item) for item in value]
     return value

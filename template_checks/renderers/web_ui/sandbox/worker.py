@@ -3,8 +3,9 @@
 Runs under `python -I -S -B`: standard library and its stand-ins only, no environment. Speaks JSON lines: a set-up, then
 one request and one answer per call; a call of `apply_chat_template` asks the host for its result in between.
 
-The code it is given has passed `isolate.check`: no attribute with two underscores, no frames. Here it meets restricted
-builtins, stand-ins for its libraries, resource limits, and an audit hook that refuses files, sockets and processes.
+The code it is given has passed `isolate.refuse_escapes`: no attribute with two underscores, no frames. Here it
+meets restricted builtins, stand-ins for its libraries, resource limits, and an audit hook that refuses files, sockets
+and processes.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+from template_checks.renderers.web_ui.name_lists import split_names
 from template_checks.renderers.web_ui.sandbox import standins as standins
 from template_checks.renderers.web_ui.sandbox.standins import Captured, RefusedError
-from template_checks.renderers.web_ui.words import words
 
 with contextlib.suppress(ImportError):
     import resource
@@ -39,7 +40,7 @@ PRELOAD = (
     "encodings.latin_1",
 )
 
-BUILTINS = words(
+BUILTINS = split_names(
     """
     abs all any ascii bool bytes callable chr dict divmod enumerate filter float format frozenset
     hash hex int isinstance issubclass iter len list map max min next object oct ord pow property
@@ -76,7 +77,6 @@ class Guard:
     """The audit hook. Armed while foreign code runs; it then refuses every event but the `allowed`."""
 
     def __init__(self) -> None:
-        """Install the hook, not armed."""
         self._armed = False
         self._allowed: frozenset[str] = frozenset()
         sys.addaudithook(self._hook)
@@ -99,7 +99,6 @@ class Worker:
     """One script's builder, loaded once, called many times."""
 
     def __init__(self, setup: dict[str, Any], guard: Guard) -> None:
-        """Prepare names and modules; run nothing yet."""
         self._name: str = setup["name"]
         self._guard = guard
         self._cpu_seconds: int = setup["cpu_seconds"]
@@ -122,7 +121,7 @@ class Worker:
         )
         sys.modules["script"] = types.ModuleType("script")  # dataclasses look their module up
         namespace: dict[str, Any] = {"__name__": "script", "__builtins__": safe}
-        tokenizer = standins.Tokenizer(setup["tokenizer"], lambda question: exchange(question))
+        tokenizer = standins.TokenizerStandIn(setup["tokenizer"], lambda question: exchange(question))
         for name, kind in setup["standins"].items():
             namespace[name] = {
                 "streamlit": lambda: self._streamlit,
