@@ -95,6 +95,8 @@ def _start(numbers: range, examine: Callable[[range], Part], after_fork: Callabl
         after_fork()
         try:
             data = pickle.dumps(examine(numbers))
+        except TemplateChecksError as error:
+            data = pickle.dumps(str(error))
         except Exception:
             data = pickle.dumps(traceback.format_exc())
         with os.fdopen(writing, "wb") as pipe:

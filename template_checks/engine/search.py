@@ -131,21 +131,29 @@ class Search:
             draw(self.target, self._strings, range(draws), seed, self.examine)
             return
         _ = self._strings  # known before the first process begins
-        for part in run_parts(draws, self.options.jobs, self._part, self.target.after_fork):
+        begin = self._branch(self.examined)  # parts are merged while others begin, and none may know of them
+        for part in run_parts(draws, self.options.jobs, begin._part, self.target.after_fork):
             self._merge(part)
             self._say_progress()
+
+    def _branch(self, examined: int) -> Search:
+        """A search that knows what this one knows, and keeps what it finds to itself."""
+        options = SearchOptions(self.options.profile, self.options.seed)
+        branch = Search(self.target, self.items, options, lambda _: None)
+        branch.tallies = {key: tally.branch() for key, tally in self.tallies.items()}
+        for key, tally in branch.tallies.items():
+            tally.unsupported = self.tallies[key].unsupported
+        branch.examined = examined
+        branch._seen = set(self._seen)
+        branch._broke = dict(self._broke)
+        branch._strings = self._strings
+        return branch
 
     def _part(self, numbers: range) -> Part:
         """Examine some of the drawn conversations, starting from what is known now."""
         found: list[tuple[str, Finding]] = []
-        branch = Search(self.target, self.items, SearchOptions(self.options.profile, self.options.seed), lambda _: None)
+        branch = self._branch(self.examined + numbers.start)
         branch.emit = lambda event: found.append((event.item.id, event)) if isinstance(event, Finding) else None
-        branch.tallies = {key: tally.branch() for key, tally in self.tallies.items()}
-        for key, tally in branch.tallies.items():
-            tally.unsupported = self.tallies[key].unsupported
-        branch.examined = self.examined + numbers.start
-        branch._seen = set(self._seen)
-        branch._broke = dict(self._broke)
         draw(self.target, self._strings, numbers, self.options.seed, branch.examine)
         findings = [(key, finding.mismatch, finding.fingerprint, finding.conversations) for key, finding in found]
         for tally in branch.tallies.values():
