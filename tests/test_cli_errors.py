@@ -146,6 +146,7 @@ WRONG: dict[str, tuple[Prepare, int, tuple[str, ...]]] = {
     "unknown renderer type page": (args("renderers", "web_ui"), 2, ("did you mean 'web-ui'?",)),
     "unknown renderer": (args(*RENDER, HI, "-r", "web"), 2, ("no renderer 'web'", "web_ui")),
     "seed that is no number": (args("run", *EXAMPLE, "--seed", "x"), 2, ("--seed", "'x'")),
+    "no jobs": (args("run", *EXAMPLE, "--jobs", "0"), 2, ("--jobs", "0 is not in the range")),
     "both sources": (args("run", "x.toml", *EXAMPLE), 2, ("a TOML file or --example, not both",)),
     "two targets for one command": (
         raw(f"{TWO.format('a')}\n{TWO.format('b')}", "render", HI),

@@ -238,6 +238,32 @@ def test_the_schema_is_printed() -> None:
     assert json.loads(result.stdout) == schema()
 
 
+@pytest.mark.parametrize("words", [("verify",), ("report",), ("report", "--format", "html"), ("compare", "r.ndjson")])
+def test_a_record_of_version_1_is_refused_in_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rewrite(tmp_path / "r.ndjson", [{"kind": "header", "record": 1, "profile": "dev"}])
+    result = call(*words, "r.ndjson")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("template-checks: This record has version 1; this template-checks reads version 2")
+    assert result.stderr.splitlines()[1] == "  where  r.ndjson, line 1"
+
+
+def test_a_report_as_json_is_the_record(record: Path) -> None:
+    assert call("report", str(record), "--format", "json").stdout == record.read_text(encoding="ascii")
+
+
+def test_a_record_compared_with_itself(record: Path) -> None:
+    result = call("compare", str(record), str(record))
+    assert result.exit_code == 0, result.output
+    rewrite(record.with_name("cut.ndjson"), raw(record)[:-1])
+    result = call("compare", str(record), str(record.with_name("cut.ndjson")))
+    assert result.exit_code == 3
+    assert "The new run was cut off or interrupted" in result.output
+
+
 def test_coverage_counts() -> None:
     coverage = Coverage(embedded_tokenizer())
     conversations = list(starters(target_strings=["<s>"]))
