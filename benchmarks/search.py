@@ -36,7 +36,7 @@ def build(path: Path, target: str | None) -> Target:
 def drawn_for(target: Target, draws: int) -> list[Conversation]:
     """As a run draws: same strategy, same settings, same seed."""
     drawn: list[Conversation] = []
-    draw(target, target_strings(target), draws, SEED, drawn.append)
+    draw(target, target_strings(target), range(draws), SEED, drawn.append)
     return drawn
 
 

@@ -340,7 +340,7 @@ def prove(survivors: list[Mutant], chunk: tuple[int, int]) -> Proof:
     targets, own = originals()
     rich = targets["rich"]
     conversations = list(fixed(rich, own)) if seed % 1000 == 0 else []
-    draw(rich, own, count, seed, conversations.append)
+    draw(rich, own, range(count), seed, conversations.append)
     prefixes = {c.prefix(length) for c in conversations for length in range(1, len(c.messages) + 1)}
     proof = Proof()
     for prefix, prompt in sorted(((p, q) for p in prefixes for q in (False, True)), key=_as_runs_look):

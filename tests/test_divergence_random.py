@@ -16,7 +16,7 @@ from template_checks.divergence.compare import compare
 from template_checks.divergence.model import Difference, Sides
 from template_checks.divergence.text import TextComparison
 from template_checks.divergence.tokens import TokenComparison
-from template_checks.divergence.trim import core
+from template_checks.divergence.trim import trim_common
 from tests.renderings import PROMPT, by_hand, patched, shown
 
 CONTROL = re.compile("<s>|<e>|<x>")
@@ -48,7 +48,7 @@ def inside_a_token(text: str, position: int) -> bool:
 @example("a<s>", "a<s><s>")
 @example("<e>\n<s>s", "<e>\n<s>e<e>\n<s>s")
 def test_the_core_is_all_that_differs(want: str, have: str) -> None:
-    start, core_want, core_have = core(want, have, CONTROL)
+    start, core_want, core_have = trim_common(want, have, CONTROL)
     behind = want[start + len(core_want) :]
     assert want == want[:start] + core_want + behind
     assert have == want[:start] + core_have + behind

@@ -92,6 +92,8 @@ def _appended(text: str, table: tuple[str, ...], data: dict[str, Any]) -> str | 
         return None
     document = tomlkit.parse(text)
     node = _node(document, table)
+    if not isinstance(node, Table):  # its parts are apart
+        return None
     entry = _entry_table(data)
     if "accepted" in node:
         node["accepted"].append(entry)
