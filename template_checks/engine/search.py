@@ -6,7 +6,7 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 from template_checks.checks.base import CheckResult, Mismatch, NotExercised
 from template_checks.checks.case import Case, RenderedPrefixes
@@ -48,14 +48,6 @@ class SearchOptions:
     seed: int
     database: ExampleDatabase | None = None
     jobs: int = 1
-
-
-@dataclass(frozen=True)
-class _Base:
-    """What was known before the first drawn conversation: where every part starts."""
-
-    examined: int
-    tallies: dict[str, Tally]
 
 
 class Search:
@@ -139,20 +131,27 @@ class Search:
             draw(self.target, self._strings, range(draws), seed, self.examine)
             return
         _ = self._strings  # known before the first process begins
-        base = _Base(self.examined, {key: tally.branch() for key, tally in self.tallies.items()})
-        for part in run_parts(draws, self.options.jobs, partial(self._part, base), self.target.after_fork):
+        begin = self._branch(self.examined)  # parts are merged while others begin, and none may know of them
+        for part in run_parts(draws, self.options.jobs, begin._part, self.target.after_fork):
             self._merge(part)
             self._say_progress()
 
-    def _part(self, base: _Base, numbers: range) -> Part:
-        """Examine some of the drawn conversations, starting from what was known before the first one."""
-        found: list[tuple[str, Finding]] = []
-        branch = Search(self.target, self.items, SearchOptions(self.options.profile, self.options.seed), lambda _: None)
-        branch.emit = lambda event: found.append((event.item.id, event)) if isinstance(event, Finding) else None
-        branch.tallies = {key: tally.branch() for key, tally in base.tallies.items()}
-        branch.examined = base.examined + numbers.start
+    def _branch(self, examined: int) -> Search:
+        """A search that knows what this one knows, and keeps what it finds to itself."""
+        options = SearchOptions(self.options.profile, self.options.seed)
+        branch = Search(self.target, self.items, options, lambda _: None)
+        branch.tallies = {key: tally.branch() for key, tally in self.tallies.items()}
+        branch.examined = examined
         branch._seen = set(self._seen)
         branch._broke = dict(self._broke)
+        branch._strings = self._strings
+        return branch
+
+    def _part(self, numbers: range) -> Part:
+        """Examine some of the drawn conversations, starting from what is known now."""
+        found: list[tuple[str, Finding]] = []
+        branch = self._branch(self.examined + numbers.start)
+        branch.emit = lambda event: found.append((event.item.id, event)) if isinstance(event, Finding) else None
         draw(self.target, self._strings, numbers, self.options.seed, branch.examine)
         findings = [(key, finding.mismatch, finding.fingerprint, finding.conversations) for key, finding in found]
         for tally in branch.tallies.values():
