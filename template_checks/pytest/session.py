@@ -21,11 +21,11 @@ from template_checks.engine.profiles import get_profile
 from template_checks.pytest.state import STATE, State
 from template_checks.record.defects import find_defects
 from template_checks.record.facts import Request, header
+from template_checks.record.header import Header
 from template_checks.record.models import (
     CoverageLine,
     DefectLine,
     FindingLine,
-    Header,
     ItemLine,
     LedgerLine,
     Line,
