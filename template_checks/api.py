@@ -5,23 +5,27 @@ Everything here is exported by `template_checks`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from template_checks.checks.base import CheckResult, NotExercised
 from template_checks.checks.findings import Item
+from template_checks.checks.fingerprint import fingerprint
 from template_checks.checks.registry import get_checks
-from template_checks.config.schema import TargetConfig, load_config
+from template_checks.config.schema import FILE_NAME, find_config, load_config, read_config, usage_error
 from template_checks.config.target import Target, build_target, stand_alone_target
 from template_checks.core.conversation import Conversation, Purpose
-from template_checks.core.errors import RenderError, Unsupported, UsageError
+from template_checks.core.errors import RenderError, UsageError
 from template_checks.core.rendering import Rendering
 from template_checks.core.suggest import suggest
 from template_checks.core.tokenizer import Tokenizer
+from template_checks.engine.accepted import apply_entries
 from template_checks.engine.assemble import assemble
 from template_checks.engine.draw import target_conversations
 from template_checks.engine.evaluate import cases_of, evaluate
@@ -31,14 +35,16 @@ from template_checks.record.models import DefectLine, FindingLine, Line
 from template_checks.record.reader import Record, record_of
 from template_checks.record.runner import Surroundings, execute
 from template_checks.record.writer import finding_line
-from template_checks.renderers.base import Renderer, RendererOptions
-from template_checks.renderers.function import FunctionRenderer, function_options
+from template_checks.renderers.function import FunctionOptions, FunctionRenderer, function_options
+from template_checks.views.console import printed
+from template_checks.views.failure import failure_text
+from template_checks.views.terminal import show
 
 if TYPE_CHECKING:
-    from hypothesis.strategies import SearchStrategy
+    from hypothesis.strategies import DrawFn, SearchStrategy
 
 REFERENCE = "chat_template"
-"""Name of the renderer that a target made in code always has: the tokenizer's own chat template."""
+"""Name of the renderer that is the reference of a target made in code: the tokenizer's own chat template."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +62,11 @@ class Function:
     settings: Mapping[str, Any] | None = None
 
 
-def load_target(path: str | Path = "template-checks.toml", name: str | None = None, *, offline: bool = False) -> Target:
+def load_target(path: str | Path = ".", name: str | None = None, *, offline: bool = False) -> Target:
     """Build a target of a configuration file.
 
     Args:
-        path: the file, or the folder that it is in.
+        path: the file, a `template-checks.toml` or a `pyproject.toml`, or the folder that it is in.
         name: the target; needed where the file has several.
         offline: refuse to fetch anything.
 
@@ -69,7 +75,8 @@ def load_target(path: str | Path = "template-checks.toml", name: str | None = No
         TemplateChecksError: the tokenizer or the reference cannot be had.
     """
     file = Path(path)
-    file = file / "template-checks.toml" if file.is_dir() else file
+    if file.is_dir():
+        file = find_config(file) or file / FILE_NAME
     config = load_config(file)
     if name is None and len(config.target) > 1:
         raise UsageError("Several targets: name one.", where=str(file), hint=f"targets: {', '.join(config.target)}")
@@ -91,7 +98,8 @@ def make_target(
 
     Args:
         tokenizer: a transformers tokenizer, or what `tokenizer` of a configuration names: a folder, a Hub id, ….
-        renderers: functions by the names that reports call them. A plain function renders prompts (`generate`).
+        renderers: functions by the names that reports call them. A plain function renders prompts (`generate`); one
+            named `chat_template` takes the place of the tokenizer's template.
         name: the target's name in reports.
         offline: refuse to fetch anything.
         settings: further keys of a target in a configuration: `system`, `roles`, `stops`, `generation_config`, ….
@@ -100,34 +108,53 @@ def make_target(
         UsageError: a wrong setting, or a function that cannot be called with messages.
         TemplateChecksError: the tokenizer cannot be had.
     """
-    options: dict[str, tuple[type[Renderer], RendererOptions]] = {}
-    for key, value in renderers.items():
-        function = value if isinstance(value, Function) else Function(value)
-        given = {"purposes": function.purposes, **(function.settings or {})}
-        try:
-            options[key] = (FunctionRenderer, function_options(function.call, given))
-        except ValidationError as error:
-            raise UsageError(f"{error.errors()[0]['msg']}.", where=f"renderers[{key!r}]") from error
-    loaded = tokenizer
-    if not isinstance(tokenizer, (str, Path)):
-        loaded = Tokenizer(tokenizer, source=str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__))
-    tables = {REFERENCE: {"type": "tokenizer"}, **{key: {"type": "function"} for key in options}}
+    functions = {key: (FunctionRenderer, _function_options(key, value)) for key, value in renderers.items()}
+    loaded = tokenizer if isinstance(tokenizer, (str, Path)) else _wrapped(tokenizer)
+    table = {
+        "tokenizer": str(getattr(loaded, "source", loaded)),
+        "renderers": {REFERENCE: {"type": "tokenizer"}, **{key: {"type": FunctionRenderer.type} for key in functions}},
+        **settings,
+    }
+    config = read_config({"target": {name: table}}, "make_target").target[name]
+    known = loaded if isinstance(loaded, Tokenizer) else None
+    return stand_alone_target(name, config, functions, known, offline=offline)
+
+
+def _function_options(key: str, value: Callable[..., Any] | Function) -> FunctionOptions:
+    function = value if isinstance(value, Function) else Function(value)
+    given = {"purposes": function.purposes, **(function.settings or {})}
     try:
-        config = TargetConfig.model_validate(
-            {"tokenizer": str(getattr(loaded, "source", loaded)), "renderers": tables, **settings}
-        )
+        return function_options(function.call, given)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{first['msg']} (got {first['input']!r}).", where=where) from error
-    source = loaded if isinstance(loaded, Tokenizer) else None
-    return stand_alone_target(name, config, options, source, offline=offline)
+        raise usage_error(error, FunctionOptions, f"make_target: renderers.{key}", given) from error
+
+
+def _wrapped(tokenizer: Any) -> Tokenizer:
+    if not hasattr(tokenizer, "apply_chat_template"):
+        raise UsageError(
+            f"The tokenizer is of type {type(tokenizer).__name__}.",
+            where="make_target: tokenizer",
+            hint="give a transformers tokenizer, a folder or a Hub id",
+        )
+    return Tokenizer(tokenizer, source=str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__))
 
 
 def conversations(target: Target) -> SearchStrategy[Conversation]:
-    """What a run draws for this target, as a Hypothesis strategy: roles, tools and system prompt of the deployment,
-    with the target's own control tokens and literals in contents."""
-    return target_conversations(target)
+    """What a run draws for this target, as a Hypothesis strategy.
+
+    Roles, tools and system prompt are those of the deployment; contents hold the target's own control tokens and
+    literals.
+    """
+    from hypothesis.strategies import composite
+
+    drawn = target_conversations(target)
+
+    @composite
+    def copied(draw: DrawFn) -> Conversation:
+        """A copy: Hypothesis shows what it did not build itself as its `repr`, which can be pasted into code."""
+        return replace(draw(drawn))
+
+    return copied()
 
 
 def render(target: Target, renderer: str, conversation: Conversation) -> Rendering:
@@ -148,46 +175,48 @@ def render(target: Target, renderer: str, conversation: Conversation) -> Renderi
 def assert_check(target: Target, check: str, renderer: str, conversation: Conversation) -> None:
     """Assert that a check holds for a conversation and its prefixes; nothing is asserted where it is not exercised.
 
-    In a Hypothesis test the conversation is shrunk by Hypothesis.
+    What the target accepts does not fail. In a Hypothesis test the conversation is shrunk by Hypothesis.
 
     Raises:
         AssertionError: it does not hold; the text is what the command line prints.
         Unsupported: the renderer cannot express the conversation (`hypothesis.assume` or a skip is yours to choose).
         RenderError: it broke.
+        UsageError: no such check or renderer, or a check that looks at the target and at no conversation.
     """
     __tracebackhide__ = True  # pytest shows the test's own line
     kind = target.working(renderer)
     [found] = get_checks((check,))
-    lines: list[FindingLine] = []
-    for purpose in found.purposes:
-        if purpose not in kind.purposes:
-            continue
-        item = Item(found, renderer, purpose)
-        for case in cases_of(item, target, conversation):
-            if isinstance(case.result, RenderError):
-                raise case.result
-            if isinstance(case.result, Unsupported) and case.conversation == conversation:
-                raise case.result
-            if isinstance(case.result, Rendering):
-                lines += _blocking(target, item, evaluate(item, case))
+    if found.case is None:
+        raise UsageError(f"{check} looks at no conversation.", hint=f"run(target, checks=({check!r},)) runs it")
+    items = [Item(found, renderer, purpose) for purpose in found.purposes if purpose in kind.purposes]
+    cases = [(item, case) for item in items for case in cases_of(item, target, conversation)]
+    lines: dict[str, FindingLine] = {}
+    for item, case in cases:
+        if isinstance(case.result, RenderError):
+            raise case.result
+        if isinstance(case.result, Rendering):
+            for line in _blocking(target, item, evaluate(item, case)):
+                lines.setdefault(line.fingerprint, line)
     if lines:
-        from template_checks.views.failure import failure_text
+        raise AssertionError(failure_text(list(lines.values()), []))
+    if cases:
+        _, longest = max(cases, key=lambda pair: pair[1].length)
+        longest.rendering  # noqa: B018 — raises Unsupported
 
-        raise AssertionError(failure_text(lines, []))
 
-
-def _blocking(target: Target, item: Item, result: Any) -> list[FindingLine]:
-    from template_checks.checks.fingerprint import fingerprint
-
-    if not isinstance(result, list):
-        return []
-    found = []
+def _blocking(target: Target, item: Item, result: CheckResult) -> Iterator[FindingLine]:
+    if isinstance(result, NotExercised):
+        return
     for mismatch in result:
-        if mismatch.severity == "blocking":
-            mark = fingerprint(item.check.name, item.renderer, mismatch)
-            line = finding_line(assemble(target, item, mismatch, mark), target.tokenizer)
-            found.append(line.model_copy(update={"reproduce": None}))
-    return found
+        finding = assemble(target, item, mismatch, fingerprint(item.check.name, item.renderer, mismatch))
+        finding = apply_entries(finding, target.config.accepted, date.today())
+        if finding.blocking:
+            yield _not_kept(finding_line(finding, target.tokenizer))
+
+
+def _not_kept(line: Line) -> Any:
+    """Without the command that replays it: counterexamples of the Python API are kept nowhere."""
+    return line.model_copy(update={"reproduce": None}) if isinstance(line, FindingLine) else line
 
 
 def assert_same_tokens(target: Target, renderer: str, conversation: Conversation) -> None:
@@ -239,9 +268,6 @@ class RunResult:
             raise AssertionError(f"{self.verdict}\n\n{self}")
 
     def __str__(self) -> str:
-        from template_checks.views.console import printed
-        from template_checks.views.terminal import show
-
         return printed(lambda console: show(self.record.printable(), console))
 
 
@@ -258,13 +284,16 @@ def run(
         jobs: processes that share the drawn conversations of a thorough profile.
 
     Raises:
-        UsageError: no target, an unknown profile or check.
+        UsageError: no target, two of one name, an unknown profile or check.
     """
     if not targets:
         raise UsageError("Nothing to run: give at least one target.")
     get_checks(checks)
+    names = [target.name for target in targets]
+    if len(set(names)) < len(names):
+        raise UsageError(f"Targets of the same name: {', '.join(names)}.", hint="make_target(…, name=…) names one")
     chosen, used_seed = get_profile(profile, seed)
     lines: list[Line] = []
     request = Request(chosen, used_seed, checks=checks)
-    execute(list(targets), request, Surroundings(write=lines.append, jobs=jobs))
+    execute(list(targets), request, Surroundings(write=lambda line: lines.append(_not_kept(line)), jobs=jobs))
     return RunResult(record_of(lines))

@@ -266,7 +266,7 @@ def test_seen_with_another_conversation_than_the_witness(marks: dict[str, str], 
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"expires": "'2099-12-31'"}, ("'2099-12-31' is no date", "without quotes", "expires")),
+        ({"expires": "'2099-12-31'"}, ("'2099-12-31' is no date", "no quotes", "expires")),
         ({"expires": "2099-12-31T10:00:00"}, ("is no date", "expires")),
         ({"expires": "20991231"}, ("20991231 is no date",)),
         ({"expires": "2099-02-30"}, ("not valid TOML", "line 12")),

@@ -20,7 +20,7 @@ Key = tuple[str, int]
 class Answer:
     """The end of one answer in a rendering.
 
-    `message` is the message's number (0-based), `end` the character behind its content, `position` the first token
+    `message` is the message's number (0-based), `end` the character after its content, `position` the first token
     that begins there or later (None where nothing follows), `straddled` whether a token reaches across the end.
     """
 
@@ -154,7 +154,7 @@ class Case:
     def answers(self) -> list[Answer]:
         """The answers of the rendering, in order; empty where they cannot be located.
 
-        A message that calls tools is none: what it ends with stands behind its calls.
+        A message that calls tools is none: what it ends with comes after its calls.
         """
         rendering = self.rendering
         spans = rendering.token_spans

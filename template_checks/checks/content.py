@@ -1,4 +1,4 @@
-"""Family content: what users, operators and the model wrote stands in the prompt, and nothing else does."""
+"""Family content: what users, operators and the model wrote is in the prompt, and nothing else is."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from template_checks.divergence.alignment import TokenRange, common_prefix, toke
 from template_checks.divergence.trim import common_end
 
 
-@case_check("content", "Each message's content stands in the text, unaltered and in order.")
+@case_check("content", "Each message's content is in the text, unaltered and in order.")
 def content_verbatim(case: Case) -> CheckResult:
     """A renderer that trims, escapes or drops content shows the model something nobody wrote.
 
-    Contents are located by rendering the same roles with unmistakable contents; what stands between those is the
+    Contents are located by rendering the same roles with unmistakable contents; what is between those is the
     scaffold. Not exercised where the text does not follow that scaffold (the template changes with the content) and
-    the contents stand in it all the same.
+    the contents are in it all the same.
 
     Where the reference alters the same message in the same way the finding is advisory: it is then the model's own
     convention, to be followed by training and serving alike.
@@ -37,7 +37,7 @@ def content_verbatim(case: Case) -> CheckResult:
 
 
 def _altered(case: Case, rendering: Rendering) -> list[tuple[int, str | None]] | None:
-    """(message, what stands in its place or None) for each altered content; None where it cannot be judged."""
+    """(message, what is in its place or None) for each altered content; None where it cannot be judged."""
     messages = case.conversation.messages
     if rendering.contents is None:
         position = 0
@@ -84,7 +84,7 @@ def _mismatch(case: Case, rendering: Rendering, message: int, have: str | None, 
 def system_injected(case: Case) -> CheckResult:
     """Looks at the scaffold before the first message of a conversation without system message.
 
-    What stands there beyond BOS and the header that later user turns have too is text that nobody wrote. A Web UI that
+    What is there beyond BOS and the header that later user turns have too is text that nobody wrote. A Web UI that
     always injects its own system text shows the model a prompt that training never saw. Not exercised where the
     target declares a `system` prompt for every conversation.
 
@@ -141,7 +141,7 @@ def _lead(case: Case, rendering: Rendering, two_turns: VariantResult) -> str | N
 
 
 def _header(rendering: Rendering, case: Case) -> str | None:
-    """What stands before the second user turn of this conversation itself; None where it has none."""
+    """What comes before the second user turn of this conversation itself; None where it has none."""
     later = next((n for n, role in enumerate(case.conversation.roles) if n and role == "user"), None)
     return None if later is None else rendering.scaffold_before(later, case.length)
 

@@ -58,7 +58,7 @@ def _wanted(case: Case, rendering: Rendering) -> list[str] | None:
     stop_ids = case.target.stop_ids
     for answer in case.answers:
         position = answer.position
-        # Training may end an answer with its own marker and EOS behind it: both stop, and either may be supervised.
+        # Training may end an answer with its own marker and EOS after it: both stop, and either may be supervised.
         while position is not None and position < len(spans) and rendering.ids[position] in stop_ids:
             wanted[position] = "either"
             position += 1
@@ -66,16 +66,16 @@ def _wanted(case: Case, rendering: Rendering) -> list[str] | None:
 
 
 def _open_around_what_models_write(case: Case, rendering: Rendering, wanted: list[str]) -> None:
-    """Reasoning in front of an answer and calls behind it are written by the model too; they are not located."""
+    """Reasoning before an answer and calls after it are written by the model too; they are not located."""
     spans = rendering.token_spans or []
     for segment in rendering.segments(len(case.conversation.messages)) or []:
         if segment.kind != "scaffold":
             continue
         before = case.conversation.messages[segment.message - 1] if segment.message else None
-        behind = (
+        after = (
             case.conversation.messages[segment.message] if segment.message < len(case.conversation.messages) else None
         )
-        if (before and before.tool_calls) or (behind and behind.role == "assistant" and behind.reasoning):
+        if (before and before.tool_calls) or (after and after.role == "assistant" and after.reasoning):
             for n, (start, end) in enumerate(spans):
                 if segment.start <= start and end <= segment.end:
                     wanted[n] = "either"

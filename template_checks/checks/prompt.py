@@ -109,7 +109,7 @@ def continue_final(case: Case) -> CheckResult:
         how = f"lacks “{shortened(visible(lost), 30)}” at the end of the last answer"
         detail = "white space lost" if not lost.strip() else "cut"
     else:
-        how, detail = f"goes on with “{shortened(visible(more), 30)}” behind the last answer", "not cut"
+        how, detail = f"goes on with “{shortened(visible(more), 30)}” after the last answer", "not cut"
     at = common_prefix(continued.ids, rendering.ids)
     return [
         mismatch_at(

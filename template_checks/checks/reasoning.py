@@ -1,4 +1,4 @@
-"""Family reasoning: what the model thought stands once, between its markers."""
+"""Family reasoning: what the model thought occurs once, between its markers."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def marks_reasoning(text: str) -> bool:
 
 @case_check(
     "reasoning",
-    "Reasoning stands once: the last answer's is not lost, and no block is opened twice.",
+    "Reasoning occurs once: the last answer's is not lost, and no block is opened twice.",
     needs=("reasoning",),
 )
 def reasoning_once(case: Case) -> CheckResult:
-    """Looks for a reasoning marker right behind itself, and for the reasoning of the last answer.
+    """Looks for a reasoning marker that is repeated at once, and for the reasoning of the last answer.
 
-    A template that opens a think block in front of content which already holds one teaches the model to think twice;
+    A template that opens a think block before content that already holds one teaches the model to think twice;
     one that reads another field than the data has teaches it not to think. Reasoning of earlier turns may be left out:
     many models do so on purpose, and `prefix-stable` says it. What the reference loses is advisory.
     """
@@ -66,7 +66,7 @@ def reasoning_once(case: Case) -> CheckResult:
 
 
 def _doubled(case: Case, rendering: Rendering) -> re.Match[str] | None:
-    """A marker right behind itself that no content holds so."""
+    """A marker that is repeated at once, not within a content."""
     written = [m.content for m in case.conversation.messages] + [m.reasoning for m in case.conversation.messages]
     for match in _DOUBLED.finditer(rendering.text):
         if not any(_DOUBLED.search(text) for text in written):

@@ -14,12 +14,12 @@ from template_checks.core.rendering import IGNORE_INDEX, Rendering, Stop
 from template_checks.divergence.alignment import TokenRange
 from template_checks.renderers.base import Served
 
-_NO_ANSWER = "no answer with a stop token behind it could be located"
+_NO_ANSWER = "no answer with a stop token after it could be located"
 
 
 @case_check("stops", "Each answer is followed at once by a stop token.", purposes=("train",))
 def stop_after_answer(case: Case) -> CheckResult:
-    """Looks at the first id behind each answer's content in a training rendering.
+    """Looks at the first id after each answer's content in a training rendering.
 
     It must be a stop id that the target knows from elsewhere: `stops`, the model's generation config, the stop words
     of a training template, what a serving side halts on, or the tokenizer's EOS. A stop string that is several tokens
@@ -73,7 +73,7 @@ def _no_stop(case: Case, answer: Answer) -> Mismatch:
     applies=lambda _target, renderer: renderer.gives_labels,
 )
 def stop_trained(case: Case) -> CheckResult:
-    """Looks at the label of the stop token behind each answer.
+    """Looks at the label of the stop token after each answer.
 
     With label -100 the model sees the stop token but never learns to produce it. Answers masked on purpose
     (`output_with_loss = false`) do not exercise this check.
@@ -108,7 +108,7 @@ def stop_trained(case: Case) -> CheckResult:
     purposes=("train",),
 )
 def stop_not_padding(case: Case) -> CheckResult:
-    """Compares the stop token behind each answer with the tokenizer's padding token.
+    """Compares the stop token after each answer with the tokenizer's padding token.
 
     Where both are one id, a collator that sets the label of every padding id to -100 takes the stop's label with it:
     the model never learns to stop. Blocking where the renderer says that its collator does so (`masks_padding = true`),

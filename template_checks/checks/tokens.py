@@ -31,7 +31,7 @@ def same_text(case: Case) -> CheckResult:
     A BOS that one side has as text and the other side's tokenizer adds is not a difference of text; `single-bos` and
     `same-tokens` judge it by its ids.
 
-    A difference that lies only behind the last stop token of a training text is advisory and called `tail`: no
+    A difference that comes only after the last stop token of a training text is advisory and called `tail`: no
     serving prompt ever contains it. So is an empty message that one side leaves out (XTuner drops an empty system
     message).
 
@@ -57,9 +57,9 @@ def same_tokens(case: Case) -> CheckResult:
 
     The same text can still give different ids. Where one side tokenizes in pieces and the other tokenizes the whole,
     tokens merge across the boundary on one side only: that is a *seam*, reported as "same text, different tokens".
-    Where the text already holds BOS and the tokenizer adds it again, BOS stands twice.
+    Where the text already holds BOS and the tokenizer adds it again, BOS occurs twice.
 
-    A difference that lies only behind the last stop token of a training text is advisory and called `tail`.
+    A difference that comes only after the last stop token of a training text is advisory and called `tail`.
     """
     reference, rendering = case.reference, case.rendering
     if reference is None:
@@ -69,7 +69,7 @@ def same_tokens(case: Case) -> CheckResult:
     return [mismatch_from(case, difference) for difference in case.differences]
 
 
-@case_check("tokens", "BOS stands once, at the start, where the tokenizer adds it, and nowhere else.")
+@case_check("tokens", "BOS occurs once, at the start, where the tokenizer adds it, and nowhere else.")
 def single_bos(case: Case) -> CheckResult:
     """Looks at BOS ids outside message contents (a user may well type `<s>`).
 
@@ -113,7 +113,7 @@ def single_bos(case: Case) -> CheckResult:
 
 
 def _inside_contents(case: Case, rendering: Rendering) -> set[int] | None:
-    """Positions of tokens inside contents; None where BOS text stands in a content that cannot be located."""
+    """Positions of tokens inside contents; None where BOS text is in a content that cannot be located."""
     bos = case.target.tokenizer.token(case.target.tokenizer.bos_id or 0)
     if not any(bos in message.content for message in case.conversation.messages):
         return set()
@@ -163,7 +163,7 @@ def round_trip(case: Case) -> CheckResult:
 
 @target_check("tokens", "The slow and the fast tokenizer of these files give the same ids.")
 def slow_fast(target: Target) -> CheckResult:
-    """Encodes fragments of text, alone and behind each control token, with the tokenizer in Python and the one in Rust.
+    """Encodes fragments of text, alone and after each control token, with the tokenizer in Python and the one in Rust.
 
     Training code and servers choose between the two without saying so. Not exercised where the files, or this version
     of transformers, have only one of them.

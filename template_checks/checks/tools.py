@@ -1,4 +1,4 @@
-"""Family tools: definitions, calls and arguments stand in the prompt as they were given."""
+"""Family tools: definitions, calls and arguments are in the prompt as they were given."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from template_checks.divergence.alignment import TokenRange
 
 @case_check(
     "tools",
-    "The names and descriptions of tools, and the names of called ones, stand in the text.",
+    "The names and descriptions of tools, and the names of called ones, are in the text.",
     needs=("tools", "tool-calls"),
 )
 def tools_verbatim(case: Case) -> CheckResult:
     """Looks for the name and every text of each tool on offer, and for the name of each tool that is called.
 
-    A text may stand as it is or as JSON writes it. A template that never reads `tools`, or escapes them for HTML, shows
-    the model other tools than the server has. What the reference leaves out too is advisory.
+    A text may be there as it is or as JSON writes it. A template that never reads `tools`, or escapes them for HTML,
+    shows the model other tools than the server has. What the reference leaves out too is advisory.
     """
     rendering, conversation = case.rendering, case.conversation
     if not rendering.has_text or not ({"tools", "tool-calls"} & conversation.features):
@@ -97,9 +97,9 @@ def _judge(conversation: Conversation, result: VariantResult) -> tuple[Cause, st
                 continue
             wanted = shortened(visible(json.dumps(arguments, ensure_ascii=False)), 40)
             if any(_says(text, arguments) for text in texts):
-                return Cause.ARGUMENTS_REWRITTEN, f"stand as a text within JSON: {wanted}"
+                return Cause.ARGUMENTS_REWRITTEN, f"are text within JSON: {wanted}"
             if not all(_written(leaf, result.text) for leaf in _leaves(arguments)):
-                return Cause.ARGUMENTS_REWRITTEN, f"do not stand as JSON: {wanted}"
+                return Cause.ARGUMENTS_REWRITTEN, f"are not JSON: {wanted}"
     return None
 
 

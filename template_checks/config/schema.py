@@ -45,7 +45,7 @@ def _said(text: str) -> str:
 def _read_date(value: Any) -> date:
     if isinstance(value, date) and not isinstance(value, datetime):
         return value
-    raise _wrong(f"{value!r} is no date.", "a TOML date stands without quotes: expires = 2026-12-31")
+    raise _wrong(f"{value!r} is no date.", "a TOML date has no quotes: expires = 2026-12-31")
 
 
 def _read_witness(value: Any) -> Conversation:
@@ -169,15 +169,24 @@ def load_config(path: Path) -> Config:
         raise UsageError(f"The configuration is not valid TOML: {error}", where=str(path)) from error
     if path.name == "pyproject.toml":
         data = data.get("tool", {}).get("template-checks", {})
+    return read_config(data, str(path))
+
+
+def read_config(data: Any, where: str) -> Config:
+    """Validate the content of a configuration; `where` says in messages where it is from.
+
+    Raises:
+        UsageError: unknown, missing or wrong keys; says which, and the nearest known key.
+    """
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        raise _usage_error(error, Config, str(path), data) from error
+        raise usage_error(error, Config, where, data) from error
     for name, target in config.target.items():
         if target.reference not in target.renderers:
             raise UsageError(
                 f"reference = {target.reference!r} names no renderer of this target.",
-                where=f"{path}: target.{name}.reference",
+                where=f"{where}: target.{name}.reference",
                 hint="its renderers: " + ", ".join(target.renderers),
             )
     return config
@@ -199,10 +208,10 @@ def renderer_options(table: Any, where: str) -> RendererOptions:
     try:
         return options.model_validate(table)
     except ValidationError as error:
-        raise _usage_error(error, options, where, table) from error
+        raise usage_error(error, options, where, table) from error
 
 
-def _usage_error(error: ValidationError, model: type[BaseModel], where: str, data: Any) -> UsageError:
+def usage_error(error: ValidationError, model: type[BaseModel], where: str, data: Any) -> UsageError:
     """The first problem as a sentence, with the nearest known key; a mistyped key before the one missing for it."""
     first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     keys = [str(part) for part in first["loc"]]

@@ -158,29 +158,32 @@ def build_target(name: str, config: TargetConfig, folder: Path, where: str, *, o
 def stand_alone_target(
     name: str,
     config: TargetConfig,
-    kinds: Mapping[str, tuple[type[Renderer], RendererOptions]],
+    functions: Mapping[str, tuple[type[Renderer], RendererOptions]],
     tokenizer: Tokenizer | None = None,
     *,
     offline: bool = False,
 ) -> Target:
-    """A target that was made in code: its reference is the tokenizer's chat template.
+    """A target that was made in code; paths are relative to the current folder.
 
     Args:
         name: the target's name.
         config: its settings.
-        kinds: types and options of the renderers besides the reference.
+        functions: types and options of those renderers that no table describes.
         tokenizer: where it is there already; otherwise the one that the settings name is loaded.
         offline: refuse to fetch anything.
 
     Raises:
         TemplateChecksError: the tokenizer cannot be had, or a renderer cannot be set up.
     """
+    kinds = dict(functions)
+    for key, table in config.renderers.items():
+        if key not in kinds:
+            options = renderer_options(table, f"renderers.{key}")
+            kinds[key] = (get_renderer_type(options.type, f"renderers.{key}"), options)
     folder = Path.cwd()
-    reference = config.reference
-    options = renderer_options(config.renderers[reference], f"renderers.{reference}")
-    everything = {reference: (get_renderer_type(options.type, "renderers"), options), **kinds}
     loaded = tokenizer or _tokenizer(config, folder, offline)
-    return _assembled(name, config, everything, loaded, folder, offline=offline)
+    in_order = {key: kinds[key] for key in config.renderers}
+    return _assembled(name, config, in_order, loaded, folder, offline=offline)
 
 
 def _tokenizer(config: TargetConfig, folder: Path, offline: bool) -> Tokenizer:

@@ -141,6 +141,10 @@ class Conversation:
             return f"Conversation.from_list({data})"
         return f"Conversation(messages={self.messages!r}, tools={self.tools!r})"
 
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        """The same in Hypothesis and IPython, which show a dataclass by its fields."""
+        printer.text(repr(self))
+
     def _is_read_from(self, data: str) -> bool:
         """Whether `from_list` gives this conversation again: JSON text that was written otherwise is not kept by it."""
         try:
