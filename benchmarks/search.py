@@ -82,7 +82,7 @@ def main() -> None:
         draw_time, drawn = timed(drawn_for, target, options.draws)
         fixed = []
         search = Search(target, plan(target, get_checks(())), SearchOptions(profile, SEED), lambda _event: None)
-        fixed = list(search._fixed())
+        fixed = list(search._known())
         bare_time, _ = timed(bare, target, [*fixed, *drawn])
         target.close()
 

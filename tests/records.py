@@ -13,7 +13,8 @@ from template_checks.core.conversation import Conversation
 from template_checks.core.ndjson import RecordModel, to_json
 from template_checks.engine.profiles import Profile
 from template_checks.record.facts import Request
-from template_checks.record.models import LINE, DefectLine, FindingLine, Footer, Header, LedgerLine, Line, OutcomeLine
+from template_checks.record.header import Header
+from template_checks.record.models import LINE, DefectLine, FindingLine, Footer, LedgerLine, Line, OutcomeLine
 from template_checks.record.reader import Record
 from template_checks.record.runner import Surroundings, build_targets, execute
 from template_checks.record.summary import RunSummary

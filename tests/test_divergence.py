@@ -151,7 +151,7 @@ def test_a_difference_of_text(case: Case) -> None:
         (difference,) = compare(*sides, case.conversation, TOKENIZER)
         assert [shown(sides[0], difference.expected), shown(sides[1], difference.actual)] == marked
         assert patched(*sides, [difference]) == sides[1].ids
-        assert difference.place == case.place
+        assert difference.position == case.place
         assert difference.in_text
         if not swapped:
             assert difference.cause is case.cause
@@ -195,7 +195,7 @@ def test_a_seam_is_the_same_text_in_different_tokens() -> None:
         assert "1 token " in difference.summary
         assert "2 tokens" in difference.summary
         assert "in pieces" in difference.summary
-        assert difference.place == "the scaffold after message 1, before the content of message 2 (assistant)"
+        assert difference.position == "the scaffold after message 1, before the content of message 2 (assistant)"
 
 
 STOP, EOS = TOKENIZER.control_tokens["<|im_end|>"], TOKENIZER.control_tokens["</s>"]

@@ -76,7 +76,7 @@ def test_ids_without_text(left: list[int], right: list[int]) -> None:
     assert left[:a] == right[:a]
     assert left[a:b][:1] != right[c:d][:1]
     assert not (left[a:b] and right[c:d] and left[b - 1] == right[d - 1])
-    assert difference.place == f"token {a}"
+    assert difference.position == f"token {a}"
     assert difference.cause is Cause.UNKNOWN
 
 

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
-import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 from click.testing import CliRunner, Result
-from template_checks.record.schema import SCHEMA
 
 from template_checks.cli.main import main
 from template_checks.config.examples import shipped_folder
 from template_checks.engine.coverage import CONTENTS, Coverage, script
+from template_checks.record.models import SignOff, schema
 from template_checks.record.reader import read_record
+from template_checks.record.verify import recorded
 from template_checks.strategies.conversations import starters
 from tests.systems import embedded_tokenizer
 
-Line = dict[str, Any]
+
+def raw(path: Path) -> list[dict[str, Any]]:
+    """The lines of a record as they are in the file."""
+    return [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
+
+
+def rewrite(path: Path, lines: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="ascii")
 
 
 @pytest.fixture
@@ -57,8 +61,9 @@ def test_what_holds_is_granted(project: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "Sign-off: granted" in result.output
     assert "Written: signoff.ndjson, signoff.html" in result.output
-    footer = read_record(project / "signoff.ndjson")[-1]
-    assert footer["signoff"] == {"granted": True, "refused": []}
+    footer = read_record(project / "signoff.ndjson").footer
+    assert footer is not None
+    assert footer.signoff == SignOff(granted=True, refused=())
     assert "<html" in (project / "signoff.html").read_text(encoding="utf-8")
 
 
@@ -67,7 +72,7 @@ def test_what_blocks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     result = signed_off("--example", "internlm2")
     assert result.exit_code == 1
     assert "Sign-off: refused" in result.output
-    assert "blocking mismatches" in result.output.partition("refused")[2]
+    assert "defects block" in result.output.partition("refused")[2]
 
 
 def test_what_is_required_and_was_not_exercised_is_refused(project: Path) -> None:
@@ -113,22 +118,16 @@ def record(project: Path) -> Path:
 def test_nothing_changed(record: Path) -> None:
     result = call("verify", str(record), "--rerun")
     assert result.exit_code == 0, result.output
-    assert "artefacts are what they were." in result.output
+    assert "7 of 7 artefacts are unchanged." in result.output
     assert ", 0 differences." in result.output
 
 
 def test_one_byte_of_any_artefact(project: Path, record: Path) -> None:
-    head = read_record(record)[0]
-    files = {a["path"] for t in head["targets"].values() for a in t["artefacts"]} | {head["config"]["path"]}
-    files |= {
-        artefact["path"]
-        for target in head["targets"].values()
-        for renderer in target["renderers"].values()
-        for artefact in renderer["artefacts"]
-    }
-    files.discard(None)
-    assert len(files) >= 5
-    for name in sorted(files):
+    head = read_record(record).header
+    assert head is not None
+    files = {artefact.path for _, artefact in recorded(head)}
+    assert len(files - {None}) >= 5
+    for name in sorted(filter(None, files)):
         path = project / name
         before = path.read_bytes()
         at = before.rindex(b" ")  # still readable, still another file
@@ -156,9 +155,9 @@ def test_nothing_else_changes_its_mind(project: Path, record: Path) -> None:
 
 
 def test_other_versions_are_noted(record: Path) -> None:
-    lines = read_record(record)
+    lines = raw(record)
     lines[0]["versions"]["tokenizers"] = "0.0.1"
-    record.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    rewrite(record, lines)
     result = call("verify", str(record))
     assert result.exit_code == 0
     assert "note     tokenizers is " in result.output
@@ -166,10 +165,10 @@ def test_other_versions_are_noted(record: Path) -> None:
 
 
 def test_a_rerun_that_ends_otherwise(record: Path) -> None:
-    lines = read_record(record)
+    lines = raw(record)
     outcome = next(line for line in lines if line["kind"] == "outcome" and line["outcome"] == "pass")
     outcome["outcome"] = "mismatch"
-    record.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    rewrite(record, lines)
     result = call("verify", str(record), "--rerun")
     assert result.exit_code == 1
     assert "mismatch, now pass" in result.output
@@ -223,20 +222,46 @@ def test_what_cannot_be_written_is_said_before_the_run(project: Path, words: tup
 
 
 def test_the_schema_describes_every_line(record: Path) -> None:
-    validator = jsonschema.Draft202012Validator(SCHEMA)
-    jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    lines = read_record(record)
-    assert {line["kind"] for line in lines} == {"header", "finding", "outcome", "coverage", "footer"}
+    validator = jsonschema.Draft202012Validator(schema())
+    jsonschema.Draft202012Validator.check_schema(schema())
+    lines = raw(record)
+    assert {line["kind"] for line in lines} == {"header", "finding", "outcome", "coverage", "defect", "footer"}
     for line in lines:
         validator.validate(line)
-        line["unknown"] = 1
+        del line["kind"]
         assert not validator.is_valid(line)
 
 
 def test_the_schema_is_printed() -> None:
     result = call("run", "--schema")
     assert result.exit_code == 0
-    assert json.loads(result.stdout) == SCHEMA
+    assert json.loads(result.stdout) == schema()
+
+
+@pytest.mark.parametrize("words", [("verify",), ("report",), ("report", "--format", "html"), ("compare", "r.ndjson")])
+def test_a_record_of_version_1_is_refused_in_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rewrite(tmp_path / "r.ndjson", [{"kind": "header", "record": 1, "profile": "dev"}])
+    result = call(*words, "r.ndjson")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("template-checks: This record has version 1; this template-checks reads version 2")
+    assert result.stderr.splitlines()[1] == "  where  r.ndjson, line 1"
+
+
+def test_a_report_as_json_is_the_record(record: Path) -> None:
+    assert call("report", str(record), "--format", "json").stdout == record.read_text(encoding="ascii")
+
+
+def test_a_record_compared_with_itself(record: Path) -> None:
+    result = call("compare", str(record), str(record))
+    assert result.exit_code == 0, result.output
+    rewrite(record.with_name("cut.ndjson"), raw(record)[:-1])
+    result = call("compare", str(record), str(record.with_name("cut.ndjson")))
+    assert result.exit_code == 3
+    assert "The new run was cut off or interrupted" in result.output
 
 
 def test_coverage_counts() -> None:
@@ -257,54 +282,3 @@ def test_coverage_counts() -> None:
         " ": None,
         "1": None,
     }
-
-
-# Runs that are ended
-
-
-def started(folder: Path, *words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "template_checks", "run", "--example", "internlm2", *words]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-@pytest.mark.slow
-def test_killed_at_any_moment_the_record_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    chance, whole, found = random.Random(0), 0, 0
-    for number in range(10):
-        file = tmp_path / f"{number}.ndjson"
-        process = started(tmp_path, "--profile", "signoff", "--record", str(file))
-        deadline = time.monotonic() + 60
-        while not (file.is_file() and file.stat().st_size) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(chance.uniform(0, 1.5))
-        process.kill()
-        process.communicate()
-        lines = read_record(file)
-        assert lines[0]["kind"] == "header"
-        whole += lines[-1]["kind"] == "footer"
-        result = call("report", str(file))
-        assert "This record has no footer: the run was cut off." in result.output
-        found += sum(line["kind"] == "finding" for line in lines)
-        marks = [line["fingerprint"] for line in lines if line["kind"] == "finding" and line["conversation"]]
-        if marks:
-            replayed = call("replay", chance.choice(marks))
-            assert replayed.exit_code in {0, 1}, replayed.output
-            assert "is gone" not in replayed.output
-    assert whole == 0
-    assert found > 0
-
-
-def test_an_interrupt_ends_it_soon_and_keeps_what_was_found(tmp_path: Path) -> None:
-    file = tmp_path / "r.ndjson"
-    process = started(tmp_path, "--profile", "signoff", "--record", str(file))
-    while not (file.is_file() and '"finding"' in file.read_text(encoding="ascii")):
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=120)  # a second on an idle machine, and minutes to the end
-    assert "Traceback" not in errors
-    footer = read_record(file)[-1]
-    assert footer["kind"] == "footer"
-    assert footer["interrupted"]
-    assert process.returncode == 3
-    assert "interrupted" in output

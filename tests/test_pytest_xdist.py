@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from template_checks.pytest.items import Account, Found, merged
-from template_checks.record.writer import Line
-from tests.test_pytest_plugin import BOS_TWICE, BOTH, TURNS, ends, project, read_record, write_toml
+from template_checks.pytest.session import Account, merged
+from template_checks.record.models import Footer, OutcomeLine, TargetLines
+from tests import records
+from tests.projects import BOS_TWICE, BOTH, TURNS, Line, project, read_record, write_toml
 
 pytest.importorskip("xdist")
 
@@ -24,13 +25,13 @@ assert project
 
 WATCH = """
 import os
-from template_checks.search import Search
+from template_checks.engine.search import Search
 
 real = Search.run
 
 def run(self):
     with open("searches.log", "a", encoding="ascii") as log:
-        print(self.target.name, self.seed, os.getpid(), file=log, flush=True)
+        print(self.target.name, self.options.seed, os.getpid(), file=log, flush=True)
     real(self)
 
 Search.run = run
@@ -59,13 +60,13 @@ def test_each_target_is_searched_once_and_one_record_tells_it(project: pytest.Py
     result.assert_outcomes(passed=12, failed=3)
     text = result.stdout.str()
     assert "Traceback" not in text
-    assert "pytest_run.py" not in text
+    assert "pytest/session.py" not in text
     said = re.findall(r"template-checks: profile dev, seed (\d+) ", text)
     assert len(said) == 1
     assert sorted((target, seed) for target, seed, _ in searches(project.path)) == [("m", said[0]), ("other", said[0])]
     assert (project.path / "r.xml").read_text(encoding="utf-8").count("<failure ") == 3
     many = read_record(project.path / "r.ndjson")
-    assert (many[-1]["blocking"], many[-1]["stale"], many[-1]["exit_code"]) == (2, 1, 1)
+    assert (many[-1]["blocking"], many[-1]["stale"], many[-1]["exit_code"]) == (1, 1, 1)
     shutil.rmtree(project.path / ".template-checks")
     again = ("-p", "no:xdist", "--check-seed", said[0])
     project.runpytest_subprocess(*BOTH, "--check-record", "one.ndjson", *again).assert_outcomes(passed=12, failed=3)
@@ -111,43 +112,51 @@ def test_silence_without_the_file(project: pytest.Pytester, monkeypatch: pytest.
             print("in the controller:", ours())
         """
     project.makeconftest(code)
-    project.makepyfile("import conftest\ndef test_worker(): assert len(conftest.ours()) == 2")
+    project.makepyfile("import conftest\ndef test_worker(): assert len(conftest.ours()) == 4")
     folder = project.mkdir("temporary")
     monkeypatch.setenv("TMPDIR", str(folder))
     result = project.runpytest_subprocess("-n", "2", "-s")
     result.assert_outcomes(passed=1)
     text = result.stdout.str()
-    assert "in the controller: ['template_checks', 'template_checks.pytest.plugin']" in text
+    plugin = "template_checks.pytest"
+    assert f"in the controller: {['template_checks', plugin, f'{plugin}.plugin', f'{plugin}.state']}" in text
     assert "template-checks:" not in text
     assert not [*folder.glob("template-checks-*")]
 
 
-HEAD = {"kind": "header", "profile": "ci", "seed": 0, "failed": {}}
+SELECTED = (("m", "special-ids"),)
 
 
-def outcome(name: str, check: str = "special-ids") -> Line:
-    own = {"kind": "outcome", "target": "m", "check": check, "renderer": None, "purpose": None}
-    return {**own, "outcome": name, "examples": 1, "reason": None, "refused": 0}
+def outcome(name: str) -> OutcomeLine:
+    own = {"target": "m", "check": "special-ids", "renderer": None, "purpose": None}
+    return records.outcome(**own, outcome=name)
 
 
-def told(*lines: Line, interrupted: bool = False) -> Account:
+def told(*lines: OutcomeLine, interrupted: bool = False) -> Account:
     """What a worker tells that has searched."""
-    found = Found(list(lines), interrupted=interrupted)
-    return Account(notes=[], header=HEAD, selected=[("m", "special-ids")], found=[vars(found)])
+    found = TargetLines(lines=lines, interrupted=interrupted)
+    return Account(notes=(), header=records.header(), selected=SELECTED, found=(found,))
 
 
-@pytest.mark.parametrize("names", [("pass", "mismatch"), ("mismatch", "pass"), ("mismatch", "mismatch")])
+def footer(*accounts: Account) -> Footer:
+    last = merged([*accounts], 1.0)[-1]
+    assert isinstance(last, Footer)
+    return last
+
+
+@pytest.mark.parametrize("names", [("pass", "error"), ("error", "pass"), ("error", "error")])
 def test_where_workers_disagree_the_worse_counts(names: tuple[str, str]) -> None:
     """They may, where each searches for itself: under several versions of Python, say."""
     lines = merged([told(outcome(name)) for name in names], 1.0)
-    assert ends(lines) == {"m::special-ids[None-None]": "mismatch"}
-    assert lines[-1]["counts"]["mismatch"] == 1
-    assert not lines[-1]["interrupted"]
+    assert [line.outcome for line in lines if isinstance(line, OutcomeLine)] == ["error"]
+    last = footer(*(told(outcome(name)) for name in names))
+    assert (last.counts["error"], last.counts["pass"]) == (1, 0)
+    assert not last.interrupted
 
 
 def test_what_no_worker_tells_of_was_cut_off() -> None:
     """One that is killed tells nothing."""
-    lost = Account(notes=[], header=HEAD, selected=[("m", "special-ids")], found=[])
-    assert merged([lost], 1.0)[-1]["interrupted"]
-    assert not merged([lost, told(outcome("pass"))], 1.0)[-1]["interrupted"]
-    assert merged([told(outcome("pass"), interrupted=True), lost], 1.0)[-1]["interrupted"]
+    lost = Account(notes=(), header=records.header(), selected=SELECTED)
+    assert footer(lost).interrupted
+    assert not footer(lost, told(outcome("pass"))).interrupted
+    assert footer(told(outcome("pass"), interrupted=True), lost).interrupted

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from template_checks.core.errors import UsageError
-from template_checks.record.models import FindingLine, Footer, Header, OutcomeLine
+from template_checks.record.header import Header
+from template_checks.record.models import FindingLine, Footer, OutcomeLine
 from template_checks.record.reader import Record, read_record
 from template_checks.views import markdown as markdown_view
 from template_checks.views.badge import badge

@@ -150,7 +150,7 @@ def mismatch_from(case: Case, difference: Difference) -> Mismatch:
         cause=difference.cause,
         detail=difference.detail,
         summary=difference.summary,
-        position=difference.place,
+        position=difference.position,
         conversation=case.conversation,
         expected=Side(case.target.config.reference, case.reference, difference.expected),
         actual=Side(case.renderer, case.rendering, difference.actual),

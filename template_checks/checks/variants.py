@@ -39,6 +39,9 @@ EXPENSIVE: frozenset[Variant] = frozenset(
 )
 """Variants that render or encode again for every conversation. The others are mostly there already, or rarely apply."""
 
+_TURNS = Conversation.of(("user", "a"), ("assistant", "a"), ("user", "a"), ("assistant", "a"))
+_TWO_TURNS: dict[Purpose, Conversation] = {"train": _TURNS, "generate": _TURNS.prefix(3)}
+
 DAYS = 400
 """Another day of the month, another month and another year."""
 
@@ -86,8 +89,7 @@ def _rewritten(conversation: Conversation, variant: Variant, tokenizer: Tokenize
             return conversation
         return _each(conversation, lambda message: with_text_arguments(message, text=True))
     if variant == "two turns":
-        turns = Conversation.of(("user", "a"), ("assistant", "a"), ("user", "a"), ("assistant", "a"))
-        return turns if conversation.purpose == "train" else turns.prefix(3)
+        return _TWO_TURNS[conversation.purpose]
     if variant == "joined parts":
         if not any(message.parts for message in conversation.messages):
             return conversation

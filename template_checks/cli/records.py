@@ -14,7 +14,7 @@ from template_checks.core.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from template_checks.record.models import Header
+    from template_checks.record.header import Header
     from template_checks.record.reader import Record
 
 _FILE = click.Path(path_type=Path, dir_okay=False)

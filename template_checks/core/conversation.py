@@ -6,6 +6,7 @@ import ast
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from template_checks.core.errors import UsageError
@@ -109,7 +110,7 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True)
 class Conversation:
     """Messages in order, and the definitions of the tools on offer, each as JSON text.
 
@@ -118,6 +119,18 @@ class Conversation:
 
     messages: tuple[Message, ...]
     tools: tuple[str, ...] = ()
+
+    def __hash__(self) -> int:
+        """Computed once: a search asks for it dozens of times."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.messages, self.tools))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without what was computed: texts have other hashes in another process."""
+        return Conversation, (self.messages, self.tools)
 
     def __repr__(self) -> str:
         if not self.tools and not any(message.extra or message.parts for message in self.messages):
@@ -139,12 +152,12 @@ class Conversation:
         except (UsageError, ValueError, SyntaxError, RecursionError, MemoryError):  # half surrogates, NaN, deep nesting
             return False
 
-    @property
+    @cached_property
     def purpose(self) -> Purpose:
         """`train` where the last message is the assistant's, else `generate`."""
         return "train" if self.messages and self.messages[-1].role == "assistant" else "generate"
 
-    @property
+    @cached_property
     def roles(self) -> tuple[str, ...]:
         """The role of each message."""
         return tuple(message.role for message in self.messages)
@@ -170,7 +183,7 @@ class Conversation:
             expected = "assistant" if role == "user" or open_calls else "user"
         return bool(messages)
 
-    @property
+    @cached_property
     def features(self) -> frozenset[Feature]:
         """What it holds beyond roles and text."""
         found: set[Feature] = {"tools"} if self.tools else set()

@@ -22,7 +22,7 @@ Count = Annotated[int, Field(ge=0)]
 class RecordModel(BaseModel):
     """Base of all parts of a record: immutable; keys that this version does not know are left out."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", json_schema_serialization_defaults_required=True)
 
 
 def to_json(line: RecordModel) -> str:

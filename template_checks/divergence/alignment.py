@@ -1,7 +1,7 @@
 """Alignment of two tokenizations over the runs of text that both share.
 
-No search is needed: inside a run that is equal character for character, the two part where their token boundaries or
-ids part, and meet again at the next boundary they have in common.
+No search (such as Myers 1986) is needed: inside a run that is equal character for character, the two part where their
+token boundaries or ids part, and meet again at the next boundary they have in common.
 """
 
 from __future__ import annotations

@@ -34,8 +34,10 @@ def compare(
         conversation: what both rendered.
         tokenizer: of the target.
     """
-    if expected.ids == actual.ids and _without_bos(expected, tokenizer) == _without_bos(actual, tokenizer):
-        return []
+    if expected.ids == actual.ids:
+        same = expected.text == actual.text or _without_bos(expected, tokenizer) == _without_bos(actual, tokenizer)
+        if same:
+            return []
     if not (expected.has_text and actual.has_text):
         return [_unlocated(expected, actual, "one of the two gives ids without text")]
     sides = Sides(expected, actual, conversation, tokenizer)

@@ -31,7 +31,7 @@ class Difference:
     cause: Cause
     detail: tuple[str, ...]
     summary: str
-    place: str
+    position: str
     expected: TokenRange
     actual: TokenRange
     in_text: bool

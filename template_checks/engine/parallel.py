@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
+import struct
 import sys
-import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -25,6 +26,10 @@ PARTS_FROM = 1000
 """Draws from which on they are cut into parts. Below that, starting a process costs more than it saves."""
 _PART = 250
 """Draws of one part: about a second of work, of which a dozen make up the profile `signoff`."""
+
+
+_LENGTH = struct.Struct("!Q")
+"""In front of each part in a pipe: how many bytes it has."""
 
 
 @dataclass
@@ -55,30 +60,24 @@ def run_parts(
     if jobs <= 1 or not hasattr(os, "fork"):
         yield from map(examine, ranges)
         return
-    running: list[tuple[int, BinaryIO]] = []
-    waiting = iter(ranges)
+    workers: list[tuple[int, BinaryIO]] = []
     try:
-        for numbers in [next(waiting) for _ in range(min(jobs, len(ranges)))]:
-            running.append(_start(numbers, examine, after_fork))
-        while running:
-            child, pipe = running[0]
-            with pipe:
-                data = pipe.read()
-            os.waitpid(child, 0)
-            del running[0]
-            following = next(waiting, None)
-            if following is not None:
-                running.append(_start(following, examine, after_fork))
-            yield _result(data)
+        for number in range(min(jobs, len(ranges))):
+            workers.append(_start(ranges[number::jobs], examine, after_fork))
+        for number in range(len(ranges)):
+            yield _read_part(workers[number % jobs][1])
     finally:
-        for child, pipe in running:
+        for child, pipe in workers:
             pipe.close()
             with suppress(OSError):
-                os.kill(child, 9)
+                os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
 
 
-def _start(numbers: range, examine: Callable[[range], Part], after_fork: Callable[[], None]) -> tuple[int, BinaryIO]:
+def _start(
+    ranges: list[range], examine: Callable[[range], Part], after_fork: Callable[[], None]
+) -> tuple[int, BinaryIO]:
+    """Start a process that examines these parts one after the other; its number, and the pipe that they come from."""
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -88,24 +87,33 @@ def _start(numbers: range, examine: Callable[[range], Part], after_fork: Callabl
     if child:
         os.close(writing)
         return child, os.fdopen(reading, "rb")
-    code = 1
     try:
         os.close(reading)
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
         after_fork()
-        try:
-            data = pickle.dumps(examine(numbers))
-        except Exception:
-            data = pickle.dumps(traceback.format_exc())
         with os.fdopen(writing, "wb") as pipe:
-            pipe.write(data)
-        code = 0
+            for numbers in ranges:
+                data = _examined(numbers, examine)
+                pipe.write(_LENGTH.pack(len(data)) + data)
+                pipe.flush()
     finally:
-        os._exit(code)  # no finalizer of the parent's objects runs here
+        os._exit(0)  # no finalizer of the parent's objects runs here
 
 
-def _result(data: bytes) -> Part:
-    part = pickle.loads(data) if data else "it was killed"
+def _examined(numbers: range, examine: Callable[[range], Part]) -> bytes:
+    """A part, or in words why there is none."""
+    try:
+        return pickle.dumps(examine(numbers))
+    except TemplateChecksError as error:
+        return pickle.dumps(str(error))
+    except Exception as error:
+        return pickle.dumps(f"{type(error).__name__}: {error}")
+
+
+def _read_part(pipe: BinaryIO) -> Part:
+    head = pipe.read(_LENGTH.size)
+    data = pipe.read(_LENGTH.unpack(head)[0]) if len(head) == _LENGTH.size else b""
+    part = pickle.loads(data) if head and data else "it was killed"
     if not isinstance(part, Part):
         raise TemplateChecksError(f"A process of the search failed: {part}", hint="--jobs 1 uses one process")
     return part

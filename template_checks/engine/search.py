@@ -14,7 +14,7 @@ from template_checks.checks.findings import Event, Finding, Item, Outcome, Progr
 from template_checks.checks.fingerprint import fingerprint
 from template_checks.checks.registry import get_checks
 from template_checks.config.target import Target, lacking
-from template_checks.core.conversation import Conversation
+from template_checks.core.conversation import Conversation, Purpose
 from template_checks.core.display import shortened, visible
 from template_checks.core.errors import RenderError
 from template_checks.core.rendering import Rendering
@@ -131,21 +131,27 @@ class Search:
             draw(self.target, self._strings, range(draws), seed, self.examine)
             return
         _ = self._strings  # known before the first process begins
-        for part in run_parts(draws, self.options.jobs, self._part, self.target.after_fork):
+        begin = self._branch(self.examined)  # parts are merged while others begin, and none may know of them
+        for part in run_parts(draws, self.options.jobs, begin._part, self.target.after_fork):
             self._merge(part)
             self._say_progress()
+
+    def _branch(self, examined: int) -> Search:
+        """A search that knows what this one knows, and keeps what it finds to itself."""
+        options = SearchOptions(self.options.profile, self.options.seed)
+        branch = Search(self.target, self.items, options, lambda _: None)
+        branch.tallies = {key: tally.branch() for key, tally in self.tallies.items()}
+        branch.examined = examined
+        branch._seen = set(self._seen)
+        branch._broke = dict(self._broke)
+        branch._strings = self._strings
+        return branch
 
     def _part(self, numbers: range) -> Part:
         """Examine some of the drawn conversations, starting from what is known now."""
         found: list[tuple[str, Finding]] = []
-        branch = Search(self.target, self.items, SearchOptions(self.options.profile, self.options.seed), lambda _: None)
+        branch = self._branch(self.examined + numbers.start)
         branch.emit = lambda event: found.append((event.item.id, event)) if isinstance(event, Finding) else None
-        branch.tallies = {key: tally.branch() for key, tally in self.tallies.items()}
-        for key, tally in branch.tallies.items():
-            tally.unsupported = self.tallies[key].unsupported
-        branch.examined = self.examined + numbers.start
-        branch._seen = set(self._seen)
-        branch._broke = dict(self._broke)
         draw(self.target, self._strings, numbers, self.options.seed, branch.examine)
         findings = [(key, finding.mismatch, finding.fingerprint, finding.conversations) for key, finding in found]
         for tally in branch.tallies.values():
@@ -170,14 +176,14 @@ class Search:
                 self._note(item, self.tallies[item.id], evaluate_target(item, self.target), None)
 
     @cached_property
-    def _case_items(self) -> list[tuple[Item, Tally]]:
-        """The items whose renderer can express what their check needs."""
-        return [
-            (item, self.tallies[item.id])
-            for item in self.items
-            if item.renderer in self.target.renderers
-            and lacking(self.target.renderers[item.renderer or ""], item.check.needs) is None
-        ]
+    def _case_items(self) -> dict[tuple[str, Purpose], list[tuple[Item, Tally]]]:
+        """By renderer and purpose, the items whose renderer can express what their check needs."""
+        groups: dict[tuple[str, Purpose], list[tuple[Item, Tally]]] = {}
+        for item in self.items:
+            renderer = self.target.renderers.get(item.renderer or "")
+            if renderer is not None and item.purpose is not None and lacking(renderer, item.check.needs) is None:
+                groups.setdefault((renderer.name, item.purpose), []).append((item, self.tallies[item.id]))
+        return groups
 
     def examine(self, conversation: Conversation) -> None:
         """Look at one conversation and all its prefixes with every check, at each prefix once."""
@@ -188,15 +194,16 @@ class Search:
         thorough = self.examined <= _THOROUGH or self.examined % _SPARSE == 0
         new = {length for length, prefix in rendered.prefixes.items() if prefix not in self._seen}
         self.coverage.add(conversation, [rendered.prefixes[length] for length in new])
-        for item, tally in self._case_items:
-            assert item.renderer is not None
-            assert item.purpose is not None
-            cases = rendered.cases(item.renderer, item.purpose)
-            if item.check.sparse:
-                cases = [*cases[:1], *cases[1:][-1:]] if thorough else []
-            for case in cases:
-                if item.check.ahead or case.length in new:
-                    self._examine_case(item, tally, case)
+        for (renderer, purpose), items in self._case_items.items():
+            cases = rendered.cases(renderer, purpose)
+            if not cases:
+                continue
+            unseen = [case for case in cases if case.length in new]
+            ends = [*cases[:1], *cases[1:][-1:]] if thorough else []
+            for item, tally in items:
+                for case in ends if item.check.sparse else cases if item.check.ahead else unseen:
+                    if not item.check.sparse or case.length in new:
+                        self._examine_case(item, tally, case)
         self._seen.update(rendered.prefixes[length] for length in new)
         rendered.release()
         if self.examined % _PROGRESS_EVERY == 0:
@@ -279,10 +286,15 @@ class Search:
 
 @contextmanager
 def _seldom_collected() -> Iterator[None]:
-    """Collect garbage less often: a search makes many objects that die without it (it took a sixth of the time)."""
+    """Collect garbage less often, and leave what is there already out of it: modules and tokenizer live on anyway.
+
+    A search makes many objects that die without it (it took a sixth of the time).
+    """
     before = gc.get_threshold()
+    gc.freeze()
     gc.set_threshold(50_000, 20, 20)
     try:
         yield
     finally:
         gc.set_threshold(*before)
+        gc.unfreeze()

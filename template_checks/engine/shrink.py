@@ -1,7 +1,8 @@
 """Shrinking: the smallest conversation that still shows one particular mismatch.
 
-One generated conversation may show many mismatches at once, each of which wants its own smallest form, and witnesses
-come from files as well as from Hypothesis. So conversations are shrunk as data, not as a sequence of draws.
+This is delta debugging (ddmin: Zeller and Hildebrandt 2002) over messages, calls, fields and characters, larger pieces
+first. One generated conversation may show many mismatches at once, each of which wants its own smallest form, and
+witnesses come from files as well as from Hypothesis. So conversations are shrunk as data, not as a sequence of draws.
 """
 
 from __future__ import annotations

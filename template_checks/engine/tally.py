@@ -19,7 +19,8 @@ Key = tuple[Cause, tuple[str, ...]]
 
 @dataclass
 class Tally:
-    """Counts of one item; `seen` holds causes and details that have a finding or were counted as `more`."""
+    """Counts of one item; `seen` holds causes and details that were found, `alike` those of them that are only counted,
+    since enough findings are like them."""
 
     exercised: int = 0
     not_exercised: str | None = None
@@ -28,7 +29,7 @@ class Tally:
     error: str | None = None
     findings: dict[str, Finding] = field(default_factory=dict)
     kinds: Counter[tuple[Severity, Cause, tuple[str, ...]]] = field(default_factory=Counter)
-    more: int = 0
+    alike: set[Key] = field(default_factory=set)
     seen: set[Key] = field(default_factory=set)
     shown: Counter[tuple[Cause, str]] = field(default_factory=Counter)
 
@@ -46,7 +47,7 @@ class Tally:
             return False
         self.seen.add((mismatch.cause, mismatch.detail))
         if self.kinds[_kind(mismatch)] >= _ALIKE and not accepted:
-            self.more += 1
+            self.alike.add((mismatch.cause, mismatch.detail))
             return False
         return True
 
@@ -57,7 +58,7 @@ class Tally:
 
     def branch(self) -> Tally:
         """An empty tally that knows what this one has seen, for a part of the search that is merged later."""
-        return Tally(kinds=self.kinds.copy(), seen=set(self.seen))
+        return Tally(unsupported=self.unsupported, kinds=self.kinds.copy(), seen=set(self.seen))
 
     def merge(self, other: Tally) -> None:
         """Add the counts of a branch; its findings are the search's to admit."""
@@ -66,7 +67,8 @@ class Tally:
         self.unsupported = self.unsupported or other.unsupported
         self.refused += other.refused
         self.error = self.error or other.error
-        self.more += other.more
+        self.alike |= other.alike - self.seen
+        self.seen |= other.alike
         self.shown.update(other.shown)
 
     def outcome(self, target: Target, item: Item, *, rendered_nothing: bool) -> Outcome:
@@ -79,7 +81,7 @@ class Tally:
             examples=self.exercised,
             reason=reason,
             findings=tuple(self.findings.values()),
-            more=self.more,
+            more=len(self.alike),
             refused=self.refused,
             rendered_nothing=rendered_nothing,
             shown=dict(self.shown),

@@ -16,6 +16,7 @@ from template_checks.config.target import build_target
 from template_checks.core.errors import TemplateChecksError, UsageError
 from template_checks.core.suggest import suggest
 from template_checks.engine.plan import plan
+from template_checks.engine.profiles import get_profile
 from template_checks.pytest.session import TargetRun
 from template_checks.pytest.state import MARKER, STATE, State
 from template_checks.record.models import FindingLine
@@ -36,6 +37,7 @@ def collect_targets(file: pytest.File, state: State) -> list[TargetNode]:
             where=f"{first.path}, {file.path}",
             hint=f"pytest {first.path} --check-record {options.record}",
         )
+    get_profile(options.profile, options.seed)  # an unknown one is said before anything is loaded
     if not file.config.pluginmanager.is_registered(_Hooks):
         file.config.pluginmanager.register(_Hooks)
     with _noted(state, file.path.name):
@@ -127,8 +129,10 @@ class CheckItem(TargetItem):
         """Fail on a mismatch or an error; xfail where accepted; skip what was not exercised."""
         outcome, findings = self.run.of(self.item)
         name, reason = outcome.outcome, outcome.reason
+        advisory = self.config.stash[STATE].options.advisory
         if outcome.blocking:
-            raise MismatchFound(failure_text([line for line in findings if line.accepted is None], [outcome]))
+            shown = [line for line in findings if line.blocking or (advisory and line.accepted is None)]
+            raise MismatchFound(failure_text(shown, [outcome]))
         if name == "error":
             raise TemplateChecksError(reason or "it could not run")
         if outcome.rendered_nothing:
@@ -137,7 +141,7 @@ class CheckItem(TargetItem):
             pytest.xfail(reason or "accepted")
         if name in {"not-exercised", "unsupported"}:
             pytest.skip(f"{name}: {reason}")
-        if findings and self.config.stash[STATE].options.advisory:
+        if findings and advisory:
             self.add_report_section("call", ADVISORY, _advisory(self.run.target.name, findings))
 
 

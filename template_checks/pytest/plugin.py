@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from template_checks.pytest.file import ChecksFile
 from template_checks.pytest.state import FILE_NAME, MARKER, STATE, State
 
 
@@ -71,6 +70,8 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Take template-checks.toml."""
     if file_path.name == FILE_NAME:
+        from template_checks.pytest.file import ChecksFile
+
         collector: pytest.Collector = ChecksFile.from_parent(parent, path=file_path)
         return collector
     return None
@@ -108,6 +109,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         said = (
             f"record written to {state.options.record}"
             if state.recorded
-            else f"no record: no {FILE_NAME} was collected"
+            else f"no record: no {FILE_NAME} could be collected"
         )
         terminalreporter.write_line(f"template-checks: {said}")

@@ -21,11 +21,11 @@ from template_checks.engine.profiles import get_profile
 from template_checks.pytest.state import STATE, State
 from template_checks.record.defects import find_defects
 from template_checks.record.facts import Request, header
+from template_checks.record.header import Header
 from template_checks.record.models import (
     CoverageLine,
     DefectLine,
     FindingLine,
-    Header,
     ItemLine,
     LedgerLine,
     Line,
@@ -210,8 +210,8 @@ def summary_lines(state: State) -> Iterator[str]:
         yield f"  {defect.reach_text}, {defect.renderer or defect.target}: {short_text(defect)} ({defect.id})"
     advisory = sum(defect.standing == "advisory" for defect in defects.values())
     if advisory and not state.options.advisory:
-        count = several(advisory, "advisory defect", "advisory defects")
-        yield f"template-checks: {count}, which fail nothing (--check-advisory shows them)"
+        count = several(advisory, "advisory defect fails", "advisory defects fail")
+        yield f"template-checks: {count} nothing (shown with --check-advisory)"
     for note in dict.fromkeys(note for one in state.accounts for note in one.notes):
         yield f"template-checks: {note}"
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from template_checks.record.defects import find_defects
-from template_checks.record.models import DefectLine, FindingLine, Header, ItemLine
+from template_checks.record.header import Header
+from template_checks.record.models import DefectLine, FindingLine, ItemLine
 from template_checks.record.reader import Record
 
 ChangeState = Literal["appeared", "disappeared", "unchanged", "unknown"]

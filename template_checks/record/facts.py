@@ -11,13 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from template_checks import __version__
-from template_checks.checks.registry import all_checks
+from template_checks.checks.registry import all_checks, plugin_problems
 from template_checks.config.target import Target, resolve
 from template_checks.core.display import visible
 from template_checks.core.rendering import Artefact, Stop
 from template_checks.core.tokenizer import Tokenizer
 from template_checks.engine.profiles import Profile
-from template_checks.record.models import (
+from template_checks.record.header import (
     ArtefactFacts,
     CheckFacts,
     ConfigFacts,
@@ -87,6 +87,7 @@ def header(targets: list[Target], failed: Mapping[str, str], request: Request, s
         started=started,
         targets={target.name: _target(target, request.folder) for target in targets},
         failed=dict(failed),
+        notes=tuple(plugin_problems()),
     )
 
 

@@ -14,14 +14,13 @@ from pydantic import ValidationError
 from template_checks.core.display import on_one_line, printable
 from template_checks.core.errors import UsageError
 from template_checks.record.defects import find_defects
+from template_checks.record.header import RECORD_VERSION, Header
 from template_checks.record.models import (
     LINE,
-    RECORD_VERSION,
     CoverageLine,
     DefectLine,
     FindingLine,
     Footer,
-    Header,
     LedgerLine,
     Line,
     NotTested,

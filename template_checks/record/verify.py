@@ -10,7 +10,7 @@ from template_checks.config.schema import Config
 from template_checks.config.target import build_target, opened
 from template_checks.core.errors import TemplateChecksError
 from template_checks.record.facts import versions
-from template_checks.record.models import ArtefactFacts, Header
+from template_checks.record.header import ArtefactFacts, Header
 from template_checks.record.reader import Record
 from template_checks.sources.cache import sha256_file
 

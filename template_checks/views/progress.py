@@ -11,6 +11,7 @@ from rich.text import Text
 
 from template_checks.checks.findings import Progress
 from template_checks.core.display import printable
+from template_checks.record.summary import several
 from template_checks.views.console import make_console
 
 _LATE = 1.0
@@ -19,18 +20,20 @@ _LATE = 1.0
 
 @contextmanager
 def run_progress(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
-    """Share done, rate and time left of a run."""
+    """Share done of a target; from its second event on also rate and time left, which its set-up is no part of."""
     with late_status(quiet=quiet, after=0.0) as say:
-        begin = time.monotonic()
         say("starting")
+        first: dict[str, tuple[float, int]] = {}
 
         def on_progress(event: Progress) -> None:
-            rate = event.conversations / max(time.monotonic() - begin, 0.001)
-            left = max(event.total - event.conversations, 0) / max(rate, 0.001)
-            say(
-                f"{event.target}: {event.conversations} of about {event.total} conversations, "
-                f"{rate:.0f} a second, {left:.0f} s left, {event.findings} findings"
-            )
+            now = time.monotonic()
+            begin, before = first.setdefault(event.target, (now, event.conversations))
+            text = f"{event.target}: {event.conversations} of about {event.total} conversations"
+            if now > begin and event.conversations > before:
+                rate = (event.conversations - before) / (now - begin)
+                left = max(event.total - event.conversations, 0) / rate
+                text += f", {rate:.0f} a second, {left:.0f} s left"
+            say(f"{text}, {several(event.findings, 'finding', 'findings')}")
 
         yield on_progress
 

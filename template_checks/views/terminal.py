@@ -11,16 +11,8 @@ from rich.text import Text
 
 from template_checks.core.conversation import Conversation
 from template_checks.core.display import shortened, visible
-from template_checks.record.models import (
-    DefectLine,
-    FindingLine,
-    Footer,
-    Header,
-    LedgerLine,
-    NotTested,
-    OutcomeLine,
-    TargetFacts,
-)
+from template_checks.record.header import Header, TargetFacts
+from template_checks.record.models import DefectLine, FindingLine, Footer, LedgerLine, NotTested, OutcomeLine
 from template_checks.record.reader import Record
 from template_checks.views.console import CUT_OFF, print_table, printed
 from template_checks.views.token_diff import strip_lines
@@ -75,6 +67,8 @@ def _show_header(header: Header, console: Console) -> None:
     )
     console.print(line)
     console.print(Text(f"profile {header.profile} ({header.draws} drawn conversations), seed {header.seed}"))
+    for note in header.notes:
+        console.print(Text(f"note: {note}"))
     for name, target in header.targets.items():
         _show_target(name, target, console)
     for name, reason in header.failed.items():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from template_checks.checks.registry import own_checks
 from tests.systems import ROOT
 
 PACKAGE = ROOT / "template_checks"
@@ -123,3 +124,17 @@ RECORD_KEYS = {
     "footer",
     "verdict",
 }
+
+
+def test_a_check_declares_the_variants_that_it_asks_for() -> None:
+    """Asking for another one is an error only in a run that gets there; here all code is read."""
+    asked = {}
+    for path in (PACKAGE / "checks").glob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef):
+                calls = [n for n in ast.walk(node) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)]
+                names = [c for c in calls if c.func.attr in {"variant", "reference_variant"}]  # type: ignore[attr-defined]
+                found = {c.args[0].value for c in names if c.args and isinstance(c.args[0], ast.Constant)}
+                if found:
+                    asked[node.name.replace("_", "-")] = found
+    assert {name: set(check.variants) for name, check in own_checks().items() if check.variants} == asked

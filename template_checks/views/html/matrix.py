@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from template_checks.record.models import CheckFacts, OutcomeLine
+from template_checks.record.header import CheckFacts
+from template_checks.record.models import OutcomeLine
 from template_checks.record.reader import Record
 from template_checks.views.html.findings import FindingKey
 from template_checks.views.terminal import SIGNS

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from template_checks.record.models import AcceptedFacts, CoverageLine, TargetFacts
+from template_checks.record.header import TargetFacts
+from template_checks.record.models import AcceptedFacts, CoverageLine
 from template_checks.record.reader import Record
 from template_checks.views.html.findings import FindingKey
 
