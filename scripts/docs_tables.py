@@ -10,6 +10,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib import import_module
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -22,8 +23,8 @@ import template_checks
 from template_checks.checks.base import Check
 from template_checks.checks.registry import own_checks
 from template_checks.config.schema import Accepted, TargetConfig
+from template_checks.core.ndjson import RecordModel
 from template_checks.engine.known_bugs import known_bugs
-from template_checks.record import models
 from template_checks.record.models import Line, schema
 from template_checks.renderers.registry import own_renderer_types
 
@@ -173,11 +174,20 @@ def record_lines_table() -> str:
 def record_parts_table() -> str:
     """What the fields of lines are made of."""
     names = schema()["$defs"].keys() - {model.__name__ for model in get_args(Line)}
-    parts = [getattr(models, name) for name in sorted(names) if hasattr(models, name)]
+    parts = [_record_models()[name] for name in sorted(names & _record_models().keys())]
     return _table(
         ("part", "fields", "what it says"),
         [(f"`{part.__name__}`", _record_fields(part), _paragraph_all(part)) for part in parts],
     )
+
+
+@cache
+def _record_models() -> dict[str, type[RecordModel]]:
+    """The models that lines are made of, by name, wherever they are defined."""
+    found: list[type[RecordModel]] = [RecordModel]
+    for model in found:
+        found += model.__subclasses__()
+    return {model.__name__: model for model in found}
 
 
 def _paragraph_all(model: type[BaseModel]) -> str:
@@ -193,7 +203,7 @@ def _type(value: dict[str, Any]) -> str:
     """The part that a field of a record holds, if it is one, or several of them; nothing for plain values."""
     if "$ref" in value:
         name = value["$ref"].rsplit("/", 1)[1]
-        return f"({name})" if hasattr(models, name) else ""
+        return f"({name})" if name in _record_models() else ""
     nested = [*value.get("anyOf", ()), value.get("items"), value.get("additionalProperties")]
     found = [_type(item) for item in nested if isinstance(item, dict)]
     return next(filter(None, found), "")
