@@ -87,6 +87,7 @@ _FINDING = {
 _OUTCOME = {
     **_ITEM,
     "outcome": "pass",
+    "looked_at": 10,
     "examples": 10,
     "reason": None,
     "findings": [],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from rich.console import Console
 
 from template_checks.checks.findings import Progress
 from template_checks.views import progress
@@ -53,3 +55,21 @@ def test_it_says_nothing_where_nobody_looks(capsys: pytest.CaptureFixture[str]) 
     with progress.run_progress(quiet=False) as on_progress:
         on_progress(Progress("bot", 100, 400, 2))
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_takes_longer_than_a_second_is_seen_on_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shown(seconds: float) -> str:
+        console = Console(file=io.StringIO(), force_terminal=True)
+        monkeypatch.setattr(progress, "make_console", lambda *, stderr=False: console)
+        clock = iter([0.0, *[seconds] * 5])
+        monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+        with progress.late_status(quiet=False) as say:
+            monkeypatch.undo()
+            monkeypatch.setattr(progress.time, "monotonic", lambda: seconds)
+            say("training: seam 1 of 4")
+        monkeypatch.undo()
+        assert isinstance(console.file, io.StringIO)
+        return console.file.getvalue()
+
+    assert "seam 1 of 4" in shown(1.5)
+    assert shown(0.5) == ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import shutil
@@ -10,9 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from template_checks.cli import inspect as front
 from template_checks.cli.main import main
 from tests.systems import EXAMPLES
 
@@ -134,21 +131,3 @@ def test_a_broken_renderer_is_named_and_the_others_are_listed(cli: Callable[...,
     assert code == 3
     assert "mine   error: user.py:build raised ValueError: no" in out
     assert "training   tokenizes in pieces" in out
-
-
-def test_what_takes_longer_than_a_second_is_seen_on_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def shown(seconds: float) -> str:
-        console = Console(file=io.StringIO(), force_terminal=True)
-        monkeypatch.setattr(front, "make_console", lambda *, stderr=False: console)
-        clock = iter([0.0, *[seconds] * 5])
-        monkeypatch.setattr(front.time, "monotonic", lambda: next(clock))
-        with front._late_status(quiet=False) as say:
-            monkeypatch.undo()
-            monkeypatch.setattr(front.time, "monotonic", lambda: seconds)
-            say("training: seam 1 of 4")
-        monkeypatch.undo()
-        assert isinstance(console.file, io.StringIO)
-        return console.file.getvalue()
-
-    assert "seam 1 of 4" in shown(1.5)
-    assert shown(0.5) == ""

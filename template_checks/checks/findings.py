@@ -67,15 +67,16 @@ class Finding:
 class Outcome:
     """How an item ended.
 
-    `examples` counts the prefixes that exercised the check, `findings` are those of the item, `more` counts further
-    mismatches with the cause and the place of a finding: they were seen, and not shrunk. `refused` counts prefixes that
-    the renderer did not express and the reference did; `rendered_nothing`: it refused all of them. `shown` counts, by
-    cause and place, the examples that show a mismatch.
+    `looked_at` counts the prefixes that the check looked at, `examples` those of them that exercised it, `findings` are
+    those of the item, `more` counts further mismatches with the cause and the place of a finding: they were seen, and
+    not shrunk. `refused` counts prefixes that the renderer did not express and the reference did; `rendered_nothing`:
+    it refused all of them. `shown` counts, by cause and place, the examples that show a mismatch.
     """
 
     target: str
     item: Item
     name: OutcomeName
+    looked_at: int = 0
     examples: int = 0
     reason: str | None = None
     findings: tuple[Finding, ...] = ()

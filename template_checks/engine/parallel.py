@@ -11,6 +11,7 @@ import pickle
 import signal
 import struct
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -67,11 +68,22 @@ def run_parts(
         for number in range(len(ranges)):
             yield _read_part(workers[number % jobs][1])
     finally:
-        for child, pipe in workers:
-            pipe.close()
-            with suppress(OSError):
-                os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
+        _end(workers)
+
+
+def _end(workers: list[tuple[int, BinaryIO]]) -> None:
+    """End all processes; another Ctrl-C meanwhile must not leave one behind."""
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if is_main else None
+    for child, _ in workers:
+        with suppress(OSError):
+            os.kill(child, signal.SIGKILL)
+    for child, pipe in workers:
+        pipe.close()
+        with suppress(OSError):
+            os.waitpid(child, 0)
+    if is_main:
+        signal.signal(signal.SIGINT, before)
 
 
 def _start(

@@ -226,6 +226,7 @@ class Search:
             tally.refused += knows and case.reference is not None
 
     def _note(self, item: Item, tally: Tally, result: CheckResult, case: Case | None) -> None:
+        tally.looked_at += 1
         if isinstance(result, NotExercised):
             if result.never:
                 tally.unsupported = result.reason

@@ -22,6 +22,7 @@ class Tally:
     """Counts of one item; `seen` holds causes and details that were found, `alike` those of them that are only counted,
     since enough findings are like them."""
 
+    looked_at: int = 0
     exercised: int = 0
     not_exercised: str | None = None
     unsupported: str | None = None
@@ -62,6 +63,7 @@ class Tally:
 
     def merge(self, other: Tally) -> None:
         """Add the counts of a branch; its findings are the search's to admit."""
+        self.looked_at += other.looked_at
         self.exercised += other.exercised
         self.not_exercised = other.not_exercised or self.not_exercised
         self.unsupported = self.unsupported or other.unsupported
@@ -78,6 +80,7 @@ class Tally:
             target=target.name,
             item=item,
             name=name,
+            looked_at=self.looked_at,
             examples=self.exercised,
             reason=reason,
             findings=tuple(self.findings.values()),

@@ -63,17 +63,17 @@ def _defect(group: list[FindingLine], outcomes: list[OutcomeLine]) -> DefectLine
 
 
 def _reach(group: list[FindingLine], outcomes: list[OutcomeLine]) -> Iterator[Reach]:
-    """By purpose, the item of the group with the largest share of examples that show the cause at the place."""
+    """By purpose, the item of the group with the largest share of prefixes, of those it looked at, that show it."""
     first = group[0]
     place = defect_place(first.cause, first.scaffold)
     items = {(finding.target, finding.item_id) for finding in group}
     for purpose in ("generate", "train"):
         best: Reach | None = None
         for outcome in outcomes:
-            if (outcome.target, outcome.item_id) not in items or outcome.purpose != purpose or not outcome.examples:
+            if (outcome.target, outcome.item_id) not in items or outcome.purpose != purpose or not outcome.looked_at:
                 continue
             shown = sum(s.examples for s in outcome.shown if (s.cause, s.place) == (first.cause, place))
-            here = Reach(purpose=outcome.purpose, shown=shown, examined=outcome.examples)
+            here = Reach(purpose=outcome.purpose, shown=shown, examined=outcome.looked_at)
             if shown and (best is None or shown * best.examined > best.shown * here.examined):
                 best = here
         if best is not None:

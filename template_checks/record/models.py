@@ -150,13 +150,15 @@ class ShownFacts(RecordModel):
 class OutcomeLine(ItemLine):
     """How one item ended.
 
-    `examples` counts the prefixes that exercised the check; `blocking`, `advisory` and `accepted` its findings; `more`
-    further mismatches with the cause and place of a finding, which were counted and not shrunk; `refused` prefixes that
-    the renderer did not express and the reference did. `rendered_nothing`: the renderer refused all of them.
+    `looked_at` counts the prefixes that the check looked at, `examples` those of them that exercised it; `blocking`,
+    `advisory` and `accepted` count its findings; `more` further mismatches with the cause and place of a finding, which
+    were not shrunk; `refused` prefixes that the renderer did not express and the reference did. `rendered_nothing`: the
+    renderer refused all of them.
     """
 
     kind: Literal["outcome"] = "outcome"
     outcome: OutcomeName
+    looked_at: Count
     examples: Count
     reason: Text | None
     findings: tuple[Fingerprint, ...]

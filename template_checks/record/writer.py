@@ -83,6 +83,7 @@ def outcome_line(outcome: Outcome) -> OutcomeLine:
         renderer=outcome.item.renderer,
         purpose=outcome.item.purpose,
         outcome=outcome.name,
+        looked_at=outcome.looked_at,
         examples=outcome.examples,
         reason=outcome.reason,
         findings=tuple(finding.fingerprint for finding in outcome.findings),

@@ -166,7 +166,7 @@ def _show_facts(defect: DefectLine, findings: Sequence[FindingLine], console: Co
     if defect.reach:
         facts.append(("Reach", defect.reach_text))
     facts += [("Ledger", entry.text) for entry in (finding.accepted, finding.expired) if entry is not None]
-    others = dict.fromkeys(ref.item_id for ref in defect.findings[1:])
+    others = dict.fromkeys(ref.item_id for ref in defect.findings if ref.item_id != finding.item_id)
     if others:
         facts.append(("Also fails", ", ".join(others)))
     if finding.reproduce:
