@@ -212,15 +212,37 @@ def _type(value: dict[str, Any]) -> str:
 # The tree
 
 
+ORDER = (
+    "core",
+    "sources",
+    "strategies",
+    "divergence",
+    "renderers",
+    "config",
+    "seams",
+    "checks",
+    "engine",
+    "record",
+    "views",
+)
+"""Packages in the order of their layers, lowest first; what people call follows."""
+
+
 def packages() -> Iterator[Path]:
-    """The folders of the package, itself first."""
-    for path in sorted((ROOT / "template_checks").rglob("__init__.py")):
-        yield path.parent
+    """The folders of the package, itself first, then by layer."""
+    root = ROOT / "template_checks"
+
+    def rank(folder: Path) -> tuple[int, Path]:
+        name = folder.relative_to(root).parts[:1]
+        return (ORDER.index(name[0]) if name[0] in ORDER else len(ORDER)) if name else -1, folder
+
+    yield from sorted((path.parent for path in root.rglob("__init__.py")), key=rank)
 
 
 def layout() -> str:
     """The tree with one line a package, taken from the package itself."""
     lines = [_line(folder.relative_to(ROOT), _first_line(folder / "__init__.py")) for folder in packages()]
+    lines.append(f"  {'api.py':<16} {_first_line(ROOT / 'template_checks' / 'api.py')}")
     lines += [_line(Path(name), meaning) for name, meaning in FOLDERS.items()]
     return "\n```text\n" + "\n".join(lines) + "\n```\n\n"
 

@@ -110,7 +110,7 @@ def _alarms(events: list[Event]) -> Iterator[str]:
     known = {_key(event) for event in events if isinstance(event, Finding) and event.item.renderer == REFERENCE}
     for event in events:
         if isinstance(event, Outcome) and (event.name == "error" or _compared_nothing(event)):
-            yield f"{event.item.id}: {event.outcome}, {event.reason}"
+            yield f"{event.item.id}: {event.name}, {event.reason}"
         elif isinstance(event, Finding) and event.item.renderer == OTHER and _key(event) not in known:
             shown = event.mismatch.conversation.to_data() if event.mismatch.conversation else "no conversation"
             yield f"{event.item.id}, {event.mismatch.severity}: {event.mismatch.summary} — {shown}"
