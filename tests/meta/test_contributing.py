@@ -104,7 +104,7 @@ def test_ten_lines_are_ten_lines() -> None:
 
 @pytest.mark.slow
 def test_our_own_tests_pass_with_the_example_check_installed(followed: Followed) -> None:
-    readme = "tests/meta/test_docs.py::test_a_document_says_what_the_code_says"
+    readme = "tests/meta/test_docs.py::test_a_document_says_what_the_code_says[README.md]"
     tests = ["tests/test_cli.py", "tests/meta/test_liars.py", readme]
     options = ["-q", "-p", "no:cacheprovider", "-n", os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")]
     installed = followed.environment.run("template-checks", "checks", "no-carriage-return", folder=ROOT)
