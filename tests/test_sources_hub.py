@@ -133,6 +133,10 @@ def load(folder: Path, port: int, spec: str = f"hub:{REPOSITORY}", **options: An
         "NO_PROXY": "127.0.0.1",
         "TEMPLATE_CHECKS_CACHE": str(folder / "cache"),
     }
+    # transformers 4.x takes a cache without this file for one of before 4.22, and says at length that it moves it.
+    version = folder / "hf" / "hub" / "version.txt"
+    version.parent.mkdir(parents=True, exist_ok=True)
+    version.write_text("1", encoding="ascii")
     command = [sys.executable, "-c", SCRIPT, spec, str(folder), json.dumps(options)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
