@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from template_checks.config.examples import shipped_folder
 from template_checks.record.reader import read_record
 from tests.command_line import Cli, cli, elsewhere, records
 
@@ -80,6 +81,24 @@ def test_ctrl_c_ends_a_long_run(tmp_path: Path) -> None:
 
 
 # Runs that are ended
+
+
+def test_an_interrupt_inside_exec_ends_with_the_same_code(tmp_path: Path) -> None:
+    """Hypothesis runs text with exec(); CPython would end `python -m` by a signal after that."""
+    (tmp_path / "slow.py").write_text(
+        "def build(messages):\n"
+        "    exec('import os, signal, time\\nos.kill(os.getpid(), signal.SIGINT)\\ntime.sleep(60)')\n",
+        encoding="ascii",
+    )
+    tokenizer = json.dumps(str(shipped_folder("examples") / "internlm2" / "tokenizer"))
+    (tmp_path / "template-checks.toml").write_text(
+        f"[target.m]\ntokenizer = {tokenizer}\n[target.m.renderers]\nchat_template = {{ type = 'tokenizer' }}\n"
+        "slow = { type = 'python', function = 'slow.py:build' }\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run([*COMMAND, "run"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 3
+    assert "interrupted" in done.stdout
 
 
 def started(folder: Path, *words: str) -> subprocess.Popen[str]:

@@ -39,6 +39,9 @@ class _Group(click.Group):
         except (click.Abort, KeyboardInterrupt):
             click.echo("interrupted", err=True)
             sys.exit(130)
+        # CPython remembers an interrupt inside exec(), which Hypothesis uses, even though it was caught, and ends
+        # `python -m` by a signal instead of with this exit code; another exec() makes it forget.
+        exec("")
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
