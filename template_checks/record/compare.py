@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from template_checks.record.defects import find_defects
+from template_checks.record.defects import find_defects, findings_of
 from template_checks.record.header import Header
 from template_checks.record.models import DefectLine, FindingLine, ItemLine
 from template_checks.record.reader import Record
@@ -77,8 +77,7 @@ class Comparison:
 
     def findings_of(self, defect: DefectLine) -> list[FindingLine]:
         """The findings of a defect that appeared, the most telling first."""
-        known = {(line.target, line.item_id, line.fingerprint): line for line in self.appeared_findings}
-        return [known[ref.target_key(defect.target)] for ref in defect.findings]
+        return findings_of(defect, self.appeared_findings)
 
     def of(self, state: ChangeState) -> list[FindingChange]:
         """The changes of one kind."""

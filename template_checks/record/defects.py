@@ -29,6 +29,14 @@ def find_defects(findings: Iterable[FindingLine], outcomes: Iterable[OutcomeLine
     return [_defect(group, ended) for group in sorted(groups.values(), key=_order)]
 
 
+def findings_of(defect: DefectLine, findings: Iterable[FindingLine]) -> list[FindingLine]:
+    """Those of the findings that a defect has, the most telling first; of several with one key the first."""
+    known: dict[tuple[str, str, str], FindingLine] = {}
+    for finding in findings:
+        known.setdefault(finding.key, finding)
+    return [known[ref.target_key(defect.target)] for ref in defect.findings]
+
+
 def _telling(finding: FindingLine) -> tuple[bool, int, int, str]:
     rank = _ORDER.index(finding.check) if finding.check in _ORDER else len(_ORDER)
     length = len(finding.conversation.messages) if finding.conversation is not None else 0

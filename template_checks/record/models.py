@@ -82,6 +82,10 @@ class EntryFacts(AcceptedFacts):
     fingerprint: Text
 
 
+def _item_id(check: str, renderer: str | None, purpose: str | None) -> str:
+    return f"{check}[{renderer}-{purpose}]" if renderer else check
+
+
 class ItemLine(RecordModel):
     """A line about one check × renderer × purpose; both are None for a check of the target."""
 
@@ -93,7 +97,7 @@ class ItemLine(RecordModel):
     @property
     def item_id(self) -> str:
         """The item as pytest names it: `same-tokens[web_ui-generate]`."""
-        return f"{self.check}[{self.renderer}-{self.purpose}]" if self.renderer else self.check
+        return _item_id(self.check, self.renderer, self.purpose)
 
 
 class FindingLine(ItemLine):
@@ -132,6 +136,11 @@ class FindingLine(ItemLine):
     def blocking(self) -> bool:
         """Whether it decides the exit code."""
         return self.severity == "blocking" and self.accepted is None
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What identifies it in a record: target, item, fingerprint."""
+        return self.target, self.item_id, self.fingerprint
 
     @property
     def first_difference(self) -> int | None:
@@ -215,10 +224,10 @@ class FindingRef(RecordModel):
     @property
     def item_id(self) -> str:
         """The item as pytest names it."""
-        return f"{self.check}[{self.renderer}-{self.purpose}]" if self.renderer else self.check
+        return _item_id(self.check, self.renderer, self.purpose)
 
     def target_key(self, target: str) -> tuple[str, str, str]:
-        """What identifies the finding in a record: target, item, fingerprint."""
+        """The key of the finding that it refers to, which is this target's."""
         return target, self.item_id, self.fingerprint
 
 

@@ -101,7 +101,7 @@ class Record:
 
     @cached_property
     def _by_ref(self) -> dict[tuple[str, str, str], FindingLine]:
-        return {(f.target, f.item_id, f.fingerprint): f for f in reversed(self.findings)}
+        return {finding.key: finding for finding in reversed(self.findings)}
 
     def printable(self) -> Record:
         """The same with texts that can go to a terminal: a record may come from anywhere.

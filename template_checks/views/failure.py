@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from template_checks.core.display import on_one_line, printable
-from template_checks.record.defects import find_defects
+from template_checks.record.defects import find_defects, findings_of
 from template_checks.record.models import DefectLine, FindingLine, OutcomeLine
 from template_checks.views.terminal import text_of
 
@@ -14,10 +14,9 @@ _FIRST = 200
 
 def failure_text(findings: Sequence[FindingLine], outcomes: Iterable[OutcomeLine]) -> str:
     """All findings of one item, grouped into defects. pytest shows the first line in its short summary."""
-    known = {(line.target, line.item_id, line.fingerprint): line for line in findings}
     defects = find_defects(findings, outcomes)
     first = on_one_line("; ".join(map(short_text, defects)), _FIRST)
-    texts = [text_of(d, [known[ref.target_key(d.target)] for ref in d.findings]) for d in defects]
+    texts = [text_of(defect, findings_of(defect, findings)) for defect in defects]
     return printable("\n".join([first, "", *texts]))
 
 
